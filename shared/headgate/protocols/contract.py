@@ -64,11 +64,9 @@ class Target:
 
 def family(model: str) -> str:
     """The part of a model id before its version: ``claude``, ``gpt``, ``o``, ``gemini`` …"""
-    name = (
-        model.rpartition("/")[2].rpartition(".")[2]
-        if model.startswith(("us.", "eu.", "apac.", "global."))
-        else model.rpartition("/")[2]
-    )
+    name = model.rpartition("/")[2]
+    if name.startswith(("us.", "eu.", "apac.", "global.", "anthropic.")):
+        name = name.rpartition(".")[2]
     head = name.partition("-")[0]
     return "gpt" if head and head[0] == "o" and head[1:].isdigit() else head
 
