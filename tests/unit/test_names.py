@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from headgate.conversation import CustomTool, FunctionTool, Request, ToolCall
-from headgate.protocols.names import NameMap, names_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+from headgate.conversation import CustomTool, FunctionTool, Request, ToolCall
+from headgate.protocols.names import NameMap, names_of
 
 
 @pytest.mark.parametrize("name", ["get_weather", "a", "A-b_9", "x" * 64])
