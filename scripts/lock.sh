@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Writes the three lock files anew: exact versions with the hashes of every wheel, for Python 3.11 and later on every platform.
+#
+#   layers/dependencies/requirements.txt   what the dependencies layer ships (arm64 and x86_64 alike)
+#   requirements/run.txt                   `make run`: the product's dependencies, a local server and the local store
+#   requirements/test.txt                  `make test`: run.txt and the test tools
+#
+# The layer is locked first and constrains the other two, so what is tested is what is deployed.
+#
+# usage: scripts/lock.sh [--upgrade | --upgrade-package NAME …]      (needs `uv`)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export UV_CUSTOM_COMPILE_COMMAND="make lock"
+lock() {
+  # Index addresses stay out of the files: each machine installs from the index that it is configured for.
+  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links "$@"
+}
+layer=layers/dependencies/requirements.txt
+lock "$@" --output-file "$layer" layers/dependencies/requirements.in
+lock "$@" --output-file requirements/run.txt --constraints "$layer" --extra run pyproject.toml
+lock "$@" --output-file requirements/test.txt --constraints requirements/run.txt --extra test pyproject.toml
