@@ -1,0 +1,136 @@
+"""The model catalogue: which model is served where, at what price, with which abilities.
+
+``catalog.json`` is generated (``dev/build_catalog.py``); the same model at several providers is one entry with several
+routes. Values are built on first use of a model, so loading costs only the parsing of the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headgate.protocols.contract import Target
+from headgate.providers.table import PROVIDERS, Protocol, find_provider
+from headgate.usage import Price
+
+FILE = Path(__file__).with_name("catalog.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One provider's offer of a model. ``model`` is the provider's own id; prices are pico-dollars per token;
+    ``performance`` a tier (higher is better); ``zdr`` whether zero retention is certified. ``protocols`` limits the
+    provider's protocols for this model, empty: all of them."""
+
+    provider: str
+    model: str
+    price: Price
+    context_window: int
+    max_output_tokens: int
+    features: frozenset[str]
+    thinking: str = "none"
+    efforts: tuple[str, ...] = ()
+    performance: int = 1
+    zdr: bool = False
+    deprecated: bool = False
+    protocols: tuple[Protocol, ...] = ()
+
+    def target(self) -> Target:
+        """What the protocol writers need to know of this route."""
+        return Target(
+            provider=self.provider,
+            model=self.model,
+            max_output_tokens=self.max_output_tokens,
+            context_window=self.context_window,
+            features=self.features,
+            efforts=self.efforts,
+            thinking=self.thinking,
+            quirks=PROVIDERS[self.provider].quirks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model with its routes. ``released`` is Unix seconds."""
+
+    slug: str
+    name: str
+    author: str
+    released: int
+    aliases: tuple[str, ...]
+    routes: tuple[Route, ...]
+
+
+class Catalog:
+    """Models by slug and alias. ``auto`` is the curated pool of slugs, best first."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._raw: dict[str, Mapping[str, Any]] = {model["slug"]: model for model in data["models"]}
+        self._names: dict[str, str] = {}
+        for slug, model in self._raw.items():
+            self._names.update(dict.fromkeys(model["aliases"], slug))
+        self._names.update({slug: slug for slug in self._raw})
+        self._built: dict[str, Model] = {}
+        self.auto: tuple[str, ...] = tuple(data["auto"])
+        self.authors: Mapping[str, str] = data["authors"]
+
+    @classmethod
+    def bundled(cls) -> Catalog:
+        """The catalogue that ships with the gateway."""
+        return cls(json.loads(FILE.read_bytes()))
+
+    def find(self, name: str) -> Model | None:
+        """The model with that slug or alias."""
+        slug = self._names.get(name) or self._names.get(name.lower())
+        if slug is None:
+            return None
+        model = self._built.get(slug)
+        if model is None:
+            model = self._built[slug] = _model(self._raw[slug])
+        return model
+
+    def __iter__(self) -> Iterator[Model]:
+        for slug in self._raw:
+            model = self.find(slug)
+            assert model is not None
+            yield model
+
+
+def split_name(name: str) -> tuple[str | None, str]:
+    """(provider slug, model name) of ``provider/model``; (None, name) where the prefix is no provider."""
+    prefix, slash, rest = name.partition("/")
+    provider = find_provider(prefix) if slash and rest else None
+    return (provider.slug, rest) if provider else (None, name)
+
+
+def _model(raw: Mapping[str, Any]) -> Model:
+    return Model(
+        slug=raw["slug"],
+        name=raw["name"],
+        author=raw["author"],
+        released=raw["released"],
+        aliases=tuple(raw["aliases"]),
+        routes=tuple(_route(route) for route in raw["routes"]),
+    )
+
+
+def _route(raw: Mapping[str, Any]) -> Route:
+    fields = dict(raw)
+    fields["price"] = price_from(raw["price"])
+    fields["features"] = frozenset(raw["features"])
+    for name in ("efforts", "protocols"):
+        fields[name] = tuple(raw.get(name, ()))
+    return Route(**fields)
+
+
+def price_from(raw: Mapping[str, Any]) -> Price:
+    """A price list from its JSON form. Raises ValueError for anything but non-negative integers."""
+    fields = {name: value for name, value in raw.items() if name not in ("tiers", "above")}
+    for name, value in fields.items():
+        if type(value) is not int or value < 0:
+            raise ValueError(f"price {name}: {value!r} is not a non-negative integer of pico-dollars")
+    tiers = tuple((int(tier["above"]), price_from(tier)) for tier in raw.get("tiers", ()))
+    return Price(**fields, tiers=tiers)

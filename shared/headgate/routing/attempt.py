@@ -1,0 +1,127 @@
+"""Trying routes in order until one answers.
+
+A route is left for the next one only before anything was sent to the client. Which failures are worth another route,
+and what the client is told when all have failed, is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from headgate.errors import GatewayError, invalid_request
+from headgate.routing.candidates import Candidate
+from headgate.routing.transport import UpstreamFailure
+
+MAX_ATTEMPTS = 5
+
+# The caller's own fault: no other route would take the request either.
+_FINAL_STATUSES = frozenset({400, 413, 422})
+
+Opened = TypeVar("Opened")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One line of the log: which route, how it ended, how long it took in milliseconds."""
+
+    provider: str
+    model: str
+    protocol: str
+    credential: str
+    simulated: bool
+    status: int | None = None
+    error: str | None = None
+    duration_ms: int = 0
+    started: float = field(default_factory=time.perf_counter, repr=False)
+
+    def end(self, failure: UpstreamFailure | None = None) -> None:
+        """Note the outcome."""
+        self.duration_ms = round((time.perf_counter() - self.started) * 1000)
+        if failure is None:
+            self.status = 200
+        else:
+            self.status, self.error = failure.status, f"{failure.kind}: {failure.error.message}"[:500]
+
+    def row(self) -> dict[str, Any]:
+        """The attempt as the request log keeps it."""
+        names = ("provider", "model", "protocol", "credential", "simulated", "status", "error", "duration_ms")
+        return {name: getattr(self, name) for name in names}
+
+
+def may_move_on(status: int, code: str | None) -> bool:
+    """Whether an upstream's refusal with ``status`` leaves hope for another route."""
+    if status in _FINAL_STATUSES:
+        return code == "model_not_found"
+    return True
+
+
+async def first_success(
+    candidates: Sequence[Candidate],
+    open_route: Callable[[Candidate], Awaitable[Opened]],
+    attempts: list[Attempt],
+) -> tuple[Candidate, Opened]:
+    """Open the first route that answers; every try is appended to ``attempts``. Raises the GatewayError for the
+    client when none did, or when a failure is final."""
+    failures: list[tuple[Candidate, UpstreamFailure]] = []
+    for candidate in candidates[:MAX_ATTEMPTS]:
+        attempt = Attempt(
+            candidate.route.provider,
+            candidate.route.model,
+            candidate.protocol,
+            candidate.access.label,
+            candidate.access.simulated,
+        )
+        attempts.append(attempt)
+        try:
+            opened = await open_route(candidate)
+        except UpstreamFailure as failure:
+            attempt.end(failure)
+            failures.append((candidate, failure))
+            if not failure.move_on:
+                break
+            continue
+        attempt.end()
+        return candidate, opened
+    raise verdict(failures)
+
+
+def verdict(failures: Sequence[tuple[Candidate, UpstreamFailure]]) -> GatewayError:
+    """What the client is told after every route has failed: the upstream's own 400, 413 or 422 as 400; all 429 as
+    429 with the shortest ``Retry-After``; all timeouts as 504; anything else as 424. Upstream messages are handed on
+    unchanged, because clients read them."""
+    if not failures:
+        return GatewayError(503, "service_unavailable", "no_route", "No route can serve this request at the moment.")
+    candidate, failure = failures[-1]
+    error = failure.error
+    if not failure.move_on and failure.status in _FINAL_STATUSES:
+        final = invalid_request(error.message, param=error.param, code=error.code)
+        final.details, final.model = error.details, candidate.label
+        return final
+    if all(each.status == 429 for _, each in failures):
+        waits = [each.error.retry_after for _, each in failures if each.error.retry_after is not None]
+        return GatewayError(
+            429,
+            "rate_limit_error",
+            error.code or "rate_limit_exceeded",
+            error.message,
+            retry_after=min(waits) if waits else None,
+            model=candidate.label,
+        )
+    if all(each.kind == "timeout" for _, each in failures):
+        return GatewayError(504, "timeout_error", "provider_timeout", error.message, model=candidate.label)
+    status = f" (HTTP {failure.status})" if failure.status else ""
+    details = dict(error.details or {})
+    if failure.status:
+        details["provider_status"] = failure.status
+    return GatewayError(
+        424,
+        "provider_error",
+        error.code or "provider_error",
+        error.message or f"{candidate.label} failed{status}",
+        param=error.param,
+        model=candidate.label,
+        details=details or None,
+    )

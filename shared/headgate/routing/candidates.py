@@ -1,0 +1,117 @@
+"""From the model name a client wrote to the routes that may serve it, in the order in which they are tried.
+
+Each step is a small function over values. A step that leaves nothing raises the error that says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from headgate.catalog.catalog import Catalog, Model, Route, split_name
+from headgate.errors import GatewayError, forbidden, invalid_request
+from headgate.providers.auth import Access, Credentials
+from headgate.providers.table import PROVIDERS, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to serve the request. ``model`` is the catalogue's, ``route`` the provider's offer of it, ``access``
+    how to reach that provider, ``protocol`` what will be spoken to it."""
+
+    model: Model
+    route: Route
+    access: Access
+    protocol: Protocol
+
+    @property
+    def label(self) -> str:
+        """``provider/slug``, the name that answers and logs carry."""
+        return f"{self.route.provider}/{self.model.slug}"
+
+
+def resolve(name: str, catalog: Catalog) -> list[tuple[Model, Route]]:
+    """The (model, route) pairs that ``name`` stands for: a slug, an alias, ``provider/slug`` (that provider first,
+    the model's others behind it), or ``auto``. Raises 400 ``model_not_found``."""
+    if name == "auto":
+        pool = [model for slug in catalog.auto if (model := catalog.find(slug))]
+        return [(model, route) for model in pool for route in model.routes]
+    model = catalog.find(name)
+    pinned: str | None = None
+    if model is None:
+        pinned, rest = split_name(name)
+        model = catalog.find(rest) if pinned else None
+    if model is None:
+        raise invalid_request(
+            f"The model '{name}' does not exist. GET /v1/models lists the models of this gateway.",
+            param="model",
+            code="model_not_found",
+        )
+    routes = sorted(model.routes, key=lambda route: route.provider != pinned)
+    if pinned and routes[0].provider != pinned:
+        raise invalid_request(
+            f"The model '{model.slug}' is not offered by provider '{pinned}'; it is by: "
+            f"{', '.join(route.provider for route in routes)}.",
+            param="model",
+            code="model_not_found",
+        )
+    return [(model, route) for route in routes]
+
+
+def allow_models(
+    pairs: Sequence[tuple[Model, Route]], allowed: Iterable[str], denied: Iterable[str], name: str
+) -> list[tuple[Model, Route]]:
+    """The pairs that the key's policy permits. Patterns (``claude-*``, ``openai/*``) match the slug or
+    ``provider/slug``; no ``allowed`` pattern means all. Raises 403."""
+    allowed, denied = tuple(allowed), tuple(denied)
+
+    def matches(patterns: Sequence[str], model: Model, route: Route) -> bool:
+        names = (model.slug, f"{route.provider}/{model.slug}")
+        return any(fnmatchcase(each, pattern) for pattern in patterns for each in names)
+
+    kept = [
+        pair for pair in pairs if (not allowed or matches(allowed, *pair)) and not (denied and matches(denied, *pair))
+    ]
+    if not kept:
+        raise forbidden(f"This API key may not use the model '{name}'.", code="model_not_allowed")
+    return kept
+
+
+def only_providers(pairs: Sequence[tuple[Model, Route]], wanted: Sequence[str]) -> list[tuple[Model, Route]]:
+    """The pairs at the ``wanted`` providers (slugs); all of them where none is named. Raises 400."""
+    if not wanted:
+        return list(pairs)
+    kept = [pair for pair in pairs if pair[1].provider in wanted]
+    if not kept:
+        raise invalid_request(
+            f"None of the providers {', '.join(wanted)} offers this model.",
+            param="routing.provider.fallbacks",
+            code="no_eligible_provider",
+        )
+    return kept
+
+
+async def reachable(
+    pairs: Sequence[tuple[Model, Route]], credentials: Credentials, spoken: Protocol, name: str
+) -> list[Candidate]:
+    """The pairs whose provider has credentials, each with the protocol to speak: the caller's own where the provider
+    has it, else the provider's first. Raises 503 where no provider is configured."""
+    candidates: list[Candidate] = []
+    for model, route in pairs:
+        access = await credentials.access(PROVIDERS[route.provider])
+        if access is None:
+            continue
+        offered = [each for each in access.protocols if not route.protocols or each in route.protocols]
+        if offered:
+            candidates.append(Candidate(model, route, access, spoken if spoken in offered else offered[0]))
+    if not candidates:
+        providers = ", ".join(dict.fromkeys(route.provider for _, route in pairs))
+        raise GatewayError(
+            503,
+            "service_unavailable",
+            "provider_not_configured",
+            f"No provider of the model '{name}' has credentials on this gateway (offered by: {providers}).",
+            param="model",
+        )
+    return candidates
