@@ -100,6 +100,8 @@ def verdict(failures: Sequence[tuple[Candidate, UpstreamFailure]]) -> GatewayErr
         final = invalid_request(error.message, param=error.param, code=error.code)
         final.details, final.model = error.details, candidate.label
         return final
+    if all(each.kind == "refused" for _, each in failures):
+        return error
     if all(each.status == 429 for _, each in failures):
         waits = [each.error.retry_after for _, each in failures if each.error.retry_after is not None]
         return GatewayError(

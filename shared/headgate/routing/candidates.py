@@ -102,7 +102,7 @@ async def reachable(
         access = await credentials.access(PROVIDERS[route.provider])
         if access is None:
             continue
-        offered = [each for each in access.protocols if not route.protocols or each in route.protocols]
+        offered: list[Protocol] = [each for each in access.protocols if not route.protocols or each in route.protocols]
         if offered:
             candidates.append(Candidate(model, route, access, spoken if spoken in offered else offered[0]))
     if not candidates:

@@ -1,0 +1,124 @@
+"""Finds the two sides of a protocol by its name, importing a module only when a request needs it.
+
+A Lambda function that serves one frontend must not pay at cold start for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol
+
+from headgate.conversation import Request
+from headgate.errors import GatewayError
+from headgate.events import Event
+from headgate.fold import Answer
+from headgate.losses import Loss
+from headgate.protocols.contract import Reply, Target, Unseal
+from headgate.protocols.names import NameMap
+from headgate.usage import Usage
+
+
+class Writer(Protocol):
+    """A frontend's stream writer: events in, SSE bytes out; ``body`` is the answer as one JSON object."""
+
+    def write(self, event: Event) -> bytes: ...
+    def body(self) -> dict[str, Any]: ...
+
+
+class Reader(Protocol):
+    """An upstream's stream reader: SSE frames in, events out."""
+
+    def read(self, event: str | None, data: bytes) -> list[Event]: ...
+    def end(self) -> list[Event]: ...
+
+
+class Relay(Protocol):
+    """A pass-through with a reader on the side (see ``contract``)."""
+
+    usage: Usage
+    finish: str | None
+    body: dict[str, Any] | None
+    error: GatewayError | None
+    saw_output: bool
+    done: bool
+
+    def feed(self, frame: bytes) -> bytes: ...
+    def fail(self, error: GatewayError) -> bytes: ...
+    def end(self) -> bytes: ...
+    def json(self, raw: bytes) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSide:
+    """What a frontend needs of its protocol."""
+
+    read_request: Callable[[Mapping[str, Any], Unseal], tuple[Request, list[Loss]]]
+    write_answer: Callable[[Answer, Reply], dict[str, Any]]
+    writer: Callable[[Reply], Writer]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSide:
+    """What a call to a provider needs of its protocol."""
+
+    write_request: Callable[..., tuple[dict[str, Any], list[Loss]]]
+    reader: Callable[..., Reader]
+    reader_options: Callable[[Request, Target], dict[str, Any]]
+    read_error: Callable[[int, bytes, Mapping[str, str]], GatewayError]
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySide:
+    """What the pass-through needs of its protocol."""
+
+    prepare: Callable[..., tuple[dict[str, Any], list[Loss]]]
+    relay: Callable[[Reply, Target], Relay]
+
+
+@cache
+def client_side(protocol: str) -> ClientSide:
+    """The frontend half of ``protocol``."""
+    return ClientSide(
+        read_request=_module(protocol, "client_request").read_request,
+        write_answer=_module(protocol, "client_answer").write_answer,
+        writer=_module(protocol, "client_stream").StreamWriter,
+    )
+
+
+@cache
+def upstream_side(protocol: str) -> UpstreamSide:
+    """The provider half of ``protocol``."""
+    return UpstreamSide(
+        write_request=_module(protocol, "upstream_request").write_request,
+        reader=_module(protocol, "upstream_stream").StreamReader,
+        reader_options=getattr(_module(protocol, "upstream_request"), "reader_options", _no_options),
+        read_error=_module(protocol, "errors").read_error,
+    )
+
+
+@cache
+def relay_side(protocol: str) -> RelaySide:
+    """The pass-through of ``protocol``."""
+    module = _module(protocol, "relay")
+    return RelaySide(prepare=module.prepare, relay=module.Relay)
+
+
+def error_body(protocol: str, error: GatewayError, request_id: str | None) -> dict[str, Any]:
+    """``error`` in the envelope of ``protocol``."""
+    return _module(protocol, "errors").error_body(error, request_id)
+
+
+def tool_names(protocol: str) -> NameMap:
+    """A fresh map for one request: tool names as ``protocol`` takes them."""
+    return NameMap(128 if protocol == "messages" else 64)
+
+
+def _no_options(request: Request, target: Target) -> dict[str, Any]:
+    return {}
+
+
+def _module(protocol: str, name: str) -> Any:
+    return import_module(f"headgate.protocols.{protocol}.{name}")

@@ -1,0 +1,181 @@
+"""One authenticated request: who asks, what was asked, and what the log will say of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
+from headgate import usage as money
+from headgate.access.keys import KeyRecord, parse_credentials
+from headgate.errors import GatewayError, invalid_request
+from headgate.losses import Loss, header_value
+from headgate.observe import logger
+from headgate.protocols.contract import Unseal
+from headgate.protocols.registry import error_body
+from headgate.protocols.sealing import sealer, unsealer
+from headgate.providers.table import Protocol
+from headgate.routing.attempt import Attempt
+from headgate.routing.candidates import Candidate
+from headgate.storage.aws import StoreFault, StoreUnavailable
+from headgate.storage.logs import LogRow
+from headgate.usage import Usage
+from headgate.web.bodies import read_json
+from headgate.web.edge import error_headers
+from headgate.web.services import Services
+
+
+@dataclass(slots=True)
+class Call:
+    """The state of one request while it is served. Times: ``at_ms`` Unix milliseconds, ``started`` perf_counter."""
+
+    services: Services
+    request: Request
+    protocol: Protocol
+    key: KeyRecord
+    request_id: str
+    body: Any = None
+    at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    started: float = field(default_factory=time.perf_counter)
+    first_byte: float | None = None
+    status: int = 0
+    error: GatewayError | None = None
+    candidate: Candidate | None = None
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    losses: list[Loss] = field(default_factory=list[Loss])
+    usage: Usage = Usage()
+    cost_pico: int | None = None
+    streamed: bool = False
+    answer: Mapping[str, Any] | None = None
+    notes: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def strict(self) -> bool:
+        """Whether the client wants a 400 instead of a dropped parameter."""
+        return self.request.headers.get("x-headgate-strict", "").lower() in ("1", "true", "yes")
+
+    @property
+    def owner(self) -> str:
+        """Whose data this request may see."""
+        return self.key.owner
+
+    @property
+    def unseal(self) -> Unseal:
+        """Opens this owner's tokens."""
+        return unsealer(self.services.settings.seal_secret, self.owner, self.protocol)
+
+    @property
+    def seal(self) -> Any:
+        """Makes tokens for this owner."""
+        return sealer(self.services.settings.seal_secret, self.owner)
+
+    @property
+    def keeps_content(self) -> bool:
+        """Whether the key's policy lets the gateway keep conversations."""
+        return self.key.policy.logging != "off"
+
+    def remaining_seconds(self) -> float:
+        """Seconds until Lambda ends the function, less what storing and logging need; a day where there is no end."""
+        deadline_ms = self.request.scope.get("headgate.deadline_ms")
+        return max(1.0, deadline_ms / 1000 - time.time() - 3.0) if deadline_ms else 86_400.0
+
+    def route_headers(self) -> dict[str, str]:
+        """Which route served and what was dropped."""
+        headers = {"x-headgate-attempts": str(len(self.attempts))}
+        if self.candidate is not None:
+            headers["x-headgate-provider"] = self.candidate.route.provider
+            headers["x-headgate-model"] = self.candidate.label
+            if self.candidate.access.simulated:
+                headers["x-headgate-simulated"] = "true"
+        if self.losses:
+            headers["x-headgate-losses"] = header_value(self.losses)
+        return headers
+
+    def price(self, usage: Usage) -> int | None:
+        """What ``usage`` costs at the route that serves, in pico-dollars."""
+        return money.cost(usage, self.candidate.route.price) if self.candidate else None
+
+    def log_row(self) -> LogRow:
+        """The row for the request log. Content only where the key's policy says so."""
+        policy = self.key.policy
+        bodies = policy.logging != "off" and policy.log_bodies
+        duration = time.perf_counter() - self.started
+        asked = self.body.get("model") if isinstance(self.body, dict) else None
+        return LogRow(
+            request_id=self.request_id,
+            owner=self.owner,
+            at_ms=self.at_ms,
+            key_id=self.key.id,
+            endpoint=self.request.url.path,
+            method=self.request.method,
+            status=self.status,
+            model_asked=asked if isinstance(asked, str) else None,
+            provider=self.candidate.route.provider if self.candidate else None,
+            model=self.candidate.label if self.candidate else None,
+            stream=self.streamed,
+            usage=self.usage,
+            cost_pico=self.cost_pico or 0,
+            ttfb_ms=round((self.first_byte - self.started) * 1000) if self.first_byte else None,
+            duration_ms=round(duration * 1000),
+            attempts=[attempt.row() for attempt in self.attempts],
+            losses=[f"{loss.code}:{loss.path}" for loss in self.losses],
+            error_code=self.error.code if self.error else None,
+            error_message=self.error.message if self.error else None,
+            client=self.request.headers.get("user-agent"),
+            simulated=bool(self.candidate and self.candidate.access.simulated),
+            estimated=self.usage.estimated,
+            request_body=self.body if bodies else None,
+            response_body=self.answer if bodies else None,
+        )
+
+    async def write_log(self) -> None:
+        """Write the row; a table that cannot be reached is reported, never raised: the client has its answer."""
+        row = self.log_row()
+        try:
+            await self.services.logs.write(row)
+        except (StoreUnavailable, StoreFault) as error:
+            logger().error("request log not written", extra={"request_id": self.request_id, "reason": str(error)})
+
+
+Endpoint = Callable[[Call], Awaitable[Response]]
+
+
+async def serve(request: Request, protocol: Protocol, endpoint: Endpoint, *, reads_body: bool = True) -> Response:
+    """Authenticate, read the body, run ``endpoint``; whatever comes of it leaves one log row, written after the
+    response has been closed. Raises GatewayError only before the caller is known."""
+    services: Services = request.app.state.services
+    started, at_ms = time.perf_counter(), time.time_ns() // 1_000_000
+    key = await services.keys.authenticate(parse_credentials(request.headers))
+    call = Call(services, request, protocol, key, request.state.request_id, at_ms=at_ms, started=started)
+    try:
+        if reads_body:
+            call.body = await read_json(request, services.settings.max_body_bytes)
+            if not isinstance(call.body, dict):
+                raise invalid_request("The request body must be a JSON object.", code="invalid_type")
+        response = await endpoint(call)
+    except GatewayError as error:
+        call.status, call.error = error.status, error
+        headers = call.route_headers() if call.attempts else {}
+        response = Response(
+            json.dumps(error_body(protocol, error, call.request_id)),
+            status_code=error.status,
+            headers=headers | error_headers(error),
+            media_type="application/json",
+        )
+    else:
+        call.status = call.status or response.status_code
+    response.background = BackgroundTask(call.write_log)
+    return response
+
+
+def json_response(call: Call, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """200 with ``body``."""
+    call.first_byte = call.first_byte or time.perf_counter()
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return Response(content, headers=dict(headers or {}), media_type="application/json")

@@ -1,0 +1,94 @@
+"""Several choices (``n``) from an upstream that gives one: as many calls, merged into one answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from headgate.errors import GatewayError
+from headgate.events import Event, Failed, Finished
+from headgate.protocols.chat_completions.choices import ChoicesWriter
+from headgate.protocols.contract import Reply
+from headgate.usage import Usage
+from headgate.web.serving import TranslatedServing
+
+
+class ChoicesServing:
+    """Serves ``n`` translated answers as one Chat Completions answer; usage is their sum."""
+
+    def __init__(self, servings: Sequence[TranslatedServing], reply: Reply) -> None:
+        self._servings = servings
+        self._writer = ChoicesWriter(reply, len(servings))
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all choices together."""
+        return sum((serving.usage for serving in self._servings), Usage())
+
+    @property
+    def finish(self) -> str | None:
+        """The first choice's reason; None while any is unfinished."""
+        reasons = [serving.finish for serving in self._servings]
+        return None if None in reasons else reasons[0]
+
+    @property
+    def error(self) -> GatewayError | None:
+        """The first error of any choice."""
+        return next((serving.error for serving in self._servings if serving.error), None)
+
+    async def prime(self) -> None:
+        """Read until every choice has shown its first output. Raises UpstreamFailure."""
+        await asyncio.gather(*(serving.prime() for serving in self._servings))
+
+    async def frames(self) -> AsyncIterator[tuple[bytes, bool]]:
+        """(bytes for the client, whether these are the closing ones), the choices' chunks as they come."""
+        queue: asyncio.Queue[tuple[int, Event]] = asyncio.Queue(maxsize=64)
+
+        async def pump(choice: int, serving: TranslatedServing) -> None:
+            async for event in serving.events():
+                await queue.put((choice, event))
+
+        pumps = [asyncio.create_task(pump(*pair)) for pair in enumerate(self._servings)]
+        left = len(pumps)
+        try:
+            while left:
+                choice, event = await queue.get()
+                out = self._writer.write(choice, event)
+                if type(event) is Failed:
+                    yield out, True
+                    return
+                left -= type(event) is Finished
+                if out or not left:
+                    yield out, not left
+        finally:
+            for task in pumps:
+                task.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+    def fail(self, error: GatewayError) -> bytes:
+        """End the stream with ``error``."""
+        return self._writer.write(0, Failed(error))
+
+    async def json(self) -> dict[str, Any]:
+        """The whole answer. Raises UpstreamFailure where one choice did not come to its end."""
+
+        async def run(choice: int, serving: TranslatedServing) -> None:
+            async for event in serving.events():
+                self._writer.write(choice, event)
+            serving.raise_failure()
+
+        await asyncio.gather(*(run(*pair) for pair in enumerate(self._servings)))
+        return self._writer.body()
+
+    def body(self) -> dict[str, Any] | None:
+        """The answer so far as one object."""
+        return self._writer.body()
+
+    def state_items(self) -> list[dict[str, Any]]:
+        """Nothing: Chat Completions keeps no state."""
+        return []
+
+    async def close(self) -> None:
+        """Let go of every upstream."""
+        await asyncio.gather(*(serving.close() for serving in self._servings))

@@ -1,0 +1,313 @@
+"""One inference request from its candidates to its answer: relay or translate, fall back, keep, price, log.
+
+The three frontends differ in how they validate, in what they keep, and in nothing else; they hand a ``Work`` over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from starlette.responses import Response
+
+from headgate.conversation import Request
+from headgate.errors import GatewayError, invalid_request, server_error
+from headgate.events import Failed
+from headgate.losses import Loss
+from headgate.observe import logger
+from headgate.protocols.contract import Reply
+from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
+from headgate.routing.attempt import first_success, may_move_on
+from headgate.routing.candidates import Candidate, allow_models, only_providers, reachable, resolve
+from headgate.routing.transport import Timeouts, UpstreamFailure, UpstreamStream
+from headgate.storage.aws import StoreFault, StoreUnavailable
+from headgate.tokens import estimate_request
+from headgate.usage import cost
+from headgate.web.call import Call, json_response
+from headgate.web.choices import ChoicesServing
+from headgate.web.headers import upstream_headers
+from headgate.web.serving import RelayServing, Serving, TranslatedServing
+from headgate.web.streams import EventStream
+
+# After this the status line is sent and signs of life begin, although no upstream has answered yet.
+COMMIT_SECONDS = 10.0
+
+T = TypeVar("T")
+Keep = Callable[[Serving], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Work:
+    """What a frontend wants answered. ``body`` is the client's validated request, ``sent`` the same with stored
+    history put in; ``id`` our id of the answer; ``keep`` stores the turn, before the closing frames leave;
+    ``reply_extra`` goes into ``Reply.extra``; ``providers`` limits the route to these slugs."""
+
+    body: Mapping[str, Any]
+    sent: Mapping[str, Any]
+    id: str
+    keep: Keep | None = None
+    stream: bool = False
+    choices: int = 1
+    model: str = "auto"
+    providers: Sequence[str] = ()
+    reply_extra: dict[str, object] = field(default_factory=dict[str, object])
+
+
+async def candidates_for(call: Call, work: Work) -> list[Candidate]:
+    """The routes that may serve ``work``, in order. Raises the error of the step that left none."""
+    services, policy = call.services, call.key.policy
+    pairs = resolve(work.model, services.catalog)
+    pairs = allow_models(pairs, policy.allowed_models, policy.denied_models, work.model)
+    pairs = only_providers(pairs, work.providers)
+    return await reachable(pairs, services.credentials, call.protocol, work.model)
+
+
+async def answer(call: Call, work: Work) -> Response:
+    """Serve ``work``. Raises GatewayError while nothing has been sent."""
+    exchange = Exchange(call, work, await candidates_for(call, work))
+    return await (exchange.stream() if work.stream else exchange.json())
+
+
+class Exchange:
+    """The running of one ``Work``."""
+
+    def __init__(self, call: Call, work: Work, candidates: list[Candidate]) -> None:
+        self._call = call
+        self._work = work
+        self._candidates = candidates
+        self._created = int(time.time())
+        self._request: tuple[Request, list[Loss]] | None = None
+        self._deadline = asyncio.get_running_loop().time() + self._timeouts().total
+
+    async def json(self) -> Response:
+        """The answer as one JSON object."""
+        call = self._call
+        async with asyncio.timeout_at(self._deadline):
+            serving, body = await self._open()
+        assert body is not None
+        call.first_byte = time.perf_counter()
+        self._settle(serving)
+        if not await self._kept(serving):
+            body["store"] = False
+        call.answer = body
+        return json_response(call, body, call.route_headers())
+
+    async def stream(self) -> Response:
+        """The answer as an event stream. The status is committed when an upstream has answered, or after
+        ``COMMIT_SECONDS``."""
+        call = self._call
+        call.streamed = True
+        opening = asyncio.create_task(self._open())
+        done, _ = await asyncio.wait({opening}, timeout=COMMIT_SECONDS)
+        if done:
+            opening.result()
+        call.status = 200
+        return EventStream(self._frames(opening), call.route_headers())
+
+    async def _frames(self, opening: asyncio.Task[tuple[Serving, dict[str, Any] | None]]) -> AsyncGenerator[bytes]:
+        call = self._call
+        try:
+            serving, _ = await opening
+        except GatewayError as error:
+            # The status line is gone already: the protocol's own error event has to say it.
+            call.error = error
+            yield client_side(call.protocol).writer(self._reply(None)).write(Failed(error))
+            return
+        call.first_byte = time.perf_counter()
+        try:
+            async for chunk in self._watched(serving):
+                yield chunk
+        finally:
+            await serving.close()
+
+    async def _watched(self, serving: Serving) -> AsyncGenerator[bytes]:
+        """The serving's frames with the turn stored before the last ones, and an error event where something breaks."""
+        call = self._call
+        over = False
+        frames = serving.frames()
+        try:
+            while not over:
+                async with asyncio.timeout_at(self._deadline):
+                    chunk, over = await anext(frames, (b"", True))
+                if over:
+                    self._settle(serving)
+                    if not await self._kept(serving):
+                        chunk = chunk.replace(b'"store":true', b'"store":false')
+                yield chunk
+        except TimeoutError:
+            error = GatewayError(504, "timeout_error", "timeout", "The answer took longer than this gateway allows.")
+            closing = serving.fail(error)
+            self._settle(serving)
+            await self._kept(serving)
+            yield closing
+        except Exception as error:  # noqa: BLE001 the client must get the protocol's error event, whatever broke
+            logger().exception("defect while streaming", extra={"request_id": call.request_id})
+            call.error = error if isinstance(error, GatewayError) else server_error()
+            yield serving.fail(call.error)
+
+    async def _open(self) -> tuple[Serving, dict[str, Any] | None]:
+        call = self._call
+        call.candidate, opened = await first_success(self._candidates, self._open_route, call.attempts)
+        return opened
+
+    async def _open_route(self, candidate: Candidate) -> tuple[Serving, dict[str, Any] | None]:
+        """Call one route. For JSON the whole answer is read here, so that a broken one can still fall back."""
+        work = self._work
+        relayed = candidate.protocol == self._call.protocol
+        if relayed:
+            serving: Serving = await self._open_relay(candidate)
+        elif work.choices > 1:
+            many = [self._open_translated(candidate, choice) for choice in range(work.choices)]
+            serving = ChoicesServing(await _all_or_none(many), self._reply(candidate))
+        else:
+            serving = await self._open_translated(candidate, 0)
+        try:
+            if work.stream:
+                await serving.prime()
+                return serving, None
+            body = await serving.json()
+        except BaseException:
+            await serving.close()
+            raise
+        await serving.close()
+        return serving, body
+
+    async def _open_relay(self, candidate: Candidate) -> RelayServing:
+        side = relay_side(candidate.protocol)
+        target = candidate.route.target()
+        payload, losses = _refusing(
+            lambda: side.prepare(self._work.sent, target, self._call.unseal, prompt_cache_key=self._cache_key())
+        )
+        self._announce(losses)
+        stream = await self._post(candidate, payload, stream=self._work.stream)
+        return RelayServing(stream, side.relay(self._reply(candidate), target))
+
+    async def _open_translated(self, candidate: Candidate, choice: int) -> TranslatedServing:
+        side = upstream_side(candidate.protocol)
+        target = candidate.route.target()
+        if self._request is None:
+            self._request = client_side(self._call.protocol).read_request(self._work.sent, self._call.unseal)
+        request, read_losses = self._request
+        if request.caching.key is None:
+            request = replace(request, caching=replace(request.caching, key=self._cache_key()))
+        request = replace(request, model=target.model)
+        names = tool_names(candidate.protocol)
+        (payload, losses), options = _refusing(
+            lambda: (side.write_request(request, target, names), side.reader_options(request, target))
+        )
+        self._announce([*read_losses, *losses])
+        reply = self._reply(candidate, choice)
+        reply.input_estimate = estimate_request(request)
+        stream = await self._post(candidate, payload, stream=True)
+        return TranslatedServing(
+            stream, side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
+        )
+
+    async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
+        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol)
+        transport = self._call.services.transport
+        answered = await transport.post(
+            candidate.access.url(candidate.protocol), headers, body, self._timeouts(), stream=stream
+        )
+        if answered.status < 300:
+            return answered
+        try:
+            raw = await answered.read(1024 * 1024)
+        finally:
+            await answered.close()
+        error = upstream_side(candidate.protocol).read_error(answered.status, raw, answered.headers)
+        move_on = may_move_on(answered.status, error.code)
+        raise UpstreamFailure("status", error, move_on=move_on, status=answered.status)
+
+    def _reply(self, candidate: Candidate | None, choice: int = 0) -> Reply:
+        call, work = self._call, self._work
+        price = candidate.route.price if candidate else None
+        return Reply(
+            id=work.id,
+            created_at=self._created,
+            model=candidate.label if candidate else work.model,
+            body=work.body,
+            price=lambda usage: cost(usage, price) if price else None,
+            seal=call.seal,
+            completed_at=lambda: int(time.time()),
+            choice=choice,
+            extra=work.reply_extra,
+        )
+
+    def _announce(self, losses: Sequence[Loss]) -> None:
+        """Note what a translation drops; under ``x-headgate-strict`` refuse instead."""
+        if losses and self._call.strict:
+            paths = ", ".join(loss.path for loss in losses)
+            error = invalid_request(
+                f"x-headgate-strict: this route cannot honour {paths}. {losses[0].detail}".rstrip(),
+                param=losses[0].path,
+                code=losses[0].code,
+            )
+            raise UpstreamFailure("refused", error, move_on=True)
+        self._call.losses = list(dict.fromkeys(losses))
+
+    def _settle(self, serving: Serving) -> None:
+        """Take over what the serving learned: usage, price, error."""
+        call = self._call
+        call.usage = serving.usage
+        call.cost_pico = call.price(serving.usage)
+        call.error = serving.error
+        call.answer = serving.body()
+
+    async def _kept(self, serving: Serving) -> bool:
+        """Store the turn where the frontend wants it. False where the table could not take it: the answer then says
+        ``store: false`` instead of promising what is not there."""
+        if self._work.keep is None:
+            return True
+        try:
+            await self._work.keep(serving)
+        except (StoreUnavailable, StoreFault) as error:
+            logger().error("turn not stored", extra={"request_id": self._call.request_id, "reason": str(error)})
+            self._call.losses.append(Loss("store", "not_stored", "the state table did not take the turn"))
+            return False
+        return True
+
+    def _cache_key(self) -> str:
+        """The prompt cache key: the caller's, else one that stands for ``user``, else for the key. Hashed with the
+        owner, so that it names nobody and two tenants never share one."""
+        given = self._work.body.get("prompt_cache_key")
+        if isinstance(given, str) and given:
+            return given
+        user = self._work.body.get("user")
+        source = f"user:{user}" if isinstance(user, str) and user else f"key:{self._call.key.id}"
+        return "hg-" + hashlib.sha256(f"{self._call.owner}\0{source}".encode()).hexdigest()[:40]
+
+    def _timeouts(self) -> Timeouts:
+        settings = self._call.services.settings
+        left = self._call.remaining_seconds()
+        return Timeouts(
+            settings.connect_timeout,
+            min(settings.first_byte_timeout, left),
+            min(settings.idle_timeout, left),
+            min(settings.total_timeout, left),
+        )
+
+
+def _refusing(translate: Callable[[], T]) -> T:
+    """Run a translation; content that this route cannot represent may still fit another."""
+    try:
+        return translate()
+    except GatewayError as error:
+        raise UpstreamFailure("refused", error, move_on=True) from None
+
+
+async def _all_or_none(opening: Sequence[Awaitable[TranslatedServing]]) -> list[TranslatedServing]:
+    """All of them, or none left open and the first failure raised."""
+    results = await asyncio.gather(*opening, return_exceptions=True)
+    opened = [result for result in results if isinstance(result, TranslatedServing)]
+    failure = next((result for result in results if isinstance(result, BaseException)), None)
+    if failure is not None:
+        await asyncio.gather(*(serving.close() for serving in opened))
+        raise failure
+    return opened

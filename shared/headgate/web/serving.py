@@ -1,0 +1,271 @@
+"""An answer on its way from one upstream to one client: passed through, or translated.
+
+Both kinds have the same face. ``prime`` reads until the upstream has shown its first output, so that a failure before
+it can still move on to another route; ``frames`` yields what the client gets, the closing frames last and alone, so
+that the turn can be stored before they leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from headgate.errors import GatewayError
+from headgate.events import Delta, Event, Failed, Finished, ItemStarted, UsageUpdated
+from headgate.events import Started as StartedEvent
+from headgate.protocols.registry import Reader, Relay, Writer
+from headgate.protocols.sse import FrameSplitter, FrameTooLarge, parse_frame
+from headgate.routing.transport import UpstreamFailure, UpstreamStream, broken
+from headgate.usage import Usage
+
+
+class Serving(Protocol):
+    """What the exchange needs of either kind."""
+
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def finish(self) -> str | None: ...
+    @property
+    def error(self) -> GatewayError | None: ...
+    async def prime(self) -> None: ...
+    def frames(self) -> AsyncIterator[tuple[bytes, bool]]: ...
+    def fail(self, error: GatewayError) -> bytes: ...
+    async def json(self) -> dict[str, Any]: ...
+    def body(self) -> dict[str, Any] | None: ...
+    def state_items(self) -> list[dict[str, Any]]: ...
+    async def close(self) -> None: ...
+
+
+async def whole_frames(stream: UpstreamStream) -> AsyncIterator[list[bytes]]:
+    """The upstream's SSE frames, in the groups in which the network brought them. Raises UpstreamFailure."""
+    splitter = FrameSplitter()
+    async for chunk in stream.chunks():
+        try:
+            frames = splitter.feed(chunk)
+        except FrameTooLarge:
+            raise broken("The provider sent an event without end") from None
+        if frames:
+            yield frames
+    rest = splitter.rest()
+    if rest.strip():
+        yield [rest + b"\n\n"]
+
+
+class RelayServing:
+    """Same protocol on both sides: bytes through, a reader looking on."""
+
+    def __init__(self, stream: UpstreamStream, relay: Relay) -> None:
+        self._stream = stream
+        self._relay = relay
+        self._groups = whole_frames(stream)
+        self._held: list[bytes] = []
+        self._ended = False
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far."""
+        return self._relay.usage
+
+    @property
+    def finish(self) -> str | None:
+        """The vendor's word for why the answer ended; None while it has not."""
+        return self._relay.finish
+
+    @property
+    def error(self) -> GatewayError | None:
+        """Set when the upstream broke off."""
+        return self._relay.error
+
+    async def prime(self) -> None:
+        """Read until the first output. Raises UpstreamFailure where the upstream fails before it."""
+        async for group in self._groups:
+            for frame in group:
+                self._held.append(self._relay.feed(frame))
+            if self._relay.error is not None and not self._relay.saw_output:
+                raise UpstreamFailure("stream", self._relay.error, move_on=True, status=self._stream.status)
+            if self._relay.saw_output or self._relay.finish is not None:
+                return
+        raise broken("The provider's stream ended before it began")
+
+    async def frames(self) -> AsyncIterator[tuple[bytes, bool]]:
+        """(bytes for the client, whether these are the closing ones)."""
+        feed = self._relay.feed
+        if self._held:
+            held, self._held = b"".join(self._held), []
+            if self._over():
+                yield held, True
+                return
+            yield held, False
+        try:
+            async for group in self._groups:
+                if len(group) == 1:
+                    out = feed(group[0])
+                    if self._over():
+                        yield out, True
+                        return
+                    if out:
+                        yield out, False
+                    continue
+                outs: list[bytes] = []
+                for frame in group:
+                    outs.append(feed(frame))
+                    if self._over():
+                        if outs[:-1]:
+                            yield b"".join(outs[:-1]), False
+                        yield outs[-1], True
+                        return
+                yield b"".join(outs), False
+            yield self._relay.end(), True
+        except UpstreamFailure as failure:
+            yield self._relay.fail(failure.error), True
+
+    def _over(self) -> bool:
+        self._ended = self._ended or self._relay.done
+        return self._ended
+
+    def fail(self, error: GatewayError) -> bytes:
+        """End the stream with ``error`` in the protocol's own form."""
+        return self._relay.fail(error)
+
+    async def json(self) -> dict[str, Any]:
+        """The whole answer of a request that was not streamed. Raises UpstreamFailure."""
+        raw = await self._stream.read()
+        try:
+            return self._relay.json(raw)
+        except ValueError:
+            raise broken("The provider's answer is not valid JSON") from None
+
+    def body(self) -> dict[str, Any] | None:
+        """The answer as the client saw it, where the relay kept it."""
+        return self._relay.body
+
+    def state_items(self) -> list[dict[str, Any]]:
+        """Output items for the state table."""
+        return list(getattr(self._relay, "state_items", ()))
+
+    async def close(self) -> None:
+        """Let go of the upstream."""
+        await self._stream.close()
+
+
+class TranslatedServing:
+    """Different protocols: upstream frames to events to the client's frames."""
+
+    def __init__(self, stream: UpstreamStream, reader: Reader, writer: Writer) -> None:
+        self._stream = stream
+        self._reader = reader
+        self._writer = writer
+        self._groups = whole_frames(stream)
+        self._held: list[Event] = []
+        self._usage = Usage()
+        self._finished: Finished | None = None
+        self._failed: Failed | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far."""
+        return self._usage
+
+    @property
+    def finish(self) -> str | None:
+        """Why the answer ended; None while it has not."""
+        return self._finished.reason if self._finished else None
+
+    @property
+    def error(self) -> GatewayError | None:
+        """Set when the upstream broke off."""
+        return self._failed.error if self._failed else None
+
+    async def prime(self) -> None:
+        """Read until the first output. Raises UpstreamFailure where the upstream fails before it."""
+        async for group in self._groups:
+            self._held += self._events(group)
+            for event in self._held:
+                if type(event) is Failed:
+                    raise UpstreamFailure("stream", event.error, move_on=True, status=self._stream.status)
+                if type(event) in (ItemStarted, Delta, Finished):
+                    return
+        for event in self._reader.end():
+            if type(event) is Failed:
+                raise UpstreamFailure("stream", event.error, move_on=True, status=self._stream.status)
+            self._held.append(event)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The neutral stream, ending with exactly one Finished or Failed."""
+        for event in self._held:
+            yield self._note(event)
+        try:
+            async for group in self._groups:
+                if self._finished or self._failed:
+                    return
+                for event in self._events(group):
+                    yield self._note(event)
+            for event in self._reader.end():
+                yield self._note(event)
+        except UpstreamFailure as failure:
+            if not (self._finished or self._failed):
+                yield self._note(Failed(failure.error))
+
+    async def frames(self) -> AsyncIterator[tuple[bytes, bool]]:
+        """(bytes for the client, whether these are the closing ones)."""
+        write = self._writer.write
+        async for event in self.events():
+            out = write(event)
+            if type(event) in (Finished, Failed):
+                yield out, True
+                return
+            if out:
+                yield out, False
+
+    def _events(self, group: list[bytes]) -> list[Event]:
+        events: list[Event] = []
+        for frame in group:
+            name, data = parse_frame(frame)
+            if data is not None:
+                events += self._reader.read(name, data)
+        return events
+
+    def _note(self, event: Event) -> Event:
+        match event:
+            case UsageUpdated(usage=usage):
+                self._usage = usage
+            case StartedEvent(usage=usage) if usage is not None:
+                self._usage = usage
+            case Finished():
+                self._finished = event
+            case Failed():
+                self._failed = event
+            case _:
+                return event
+        return event
+
+    def fail(self, error: GatewayError) -> bytes:
+        """End the stream with ``error`` in the protocol's own form."""
+        self._failed = Failed(error)
+        return self._writer.write(self._failed)
+
+    async def json(self) -> dict[str, Any]:
+        """The whole answer as one object. Raises UpstreamFailure where it did not come to its end."""
+        async for event in self.events():
+            self._writer.write(event)
+        self.raise_failure()
+        return self._writer.body()
+
+    def raise_failure(self) -> None:
+        """Raise UpstreamFailure where the upstream broke off."""
+        if self._failed is not None:
+            raise UpstreamFailure("stream", self._failed.error, move_on=True, status=self._stream.status)
+
+    def body(self) -> dict[str, Any] | None:
+        """The answer so far as one object."""
+        return self._writer.body()
+
+    def state_items(self) -> list[dict[str, Any]]:
+        """Output items for the state table."""
+        keep = getattr(self._writer, "body_for_state", None)
+        return keep() if keep else []
+
+    async def close(self) -> None:
+        """Let go of the upstream."""
+        await self._stream.close()
