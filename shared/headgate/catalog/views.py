@@ -65,7 +65,7 @@ def detail(model: Model, catalog: Catalog) -> dict[str, Any]:
 def provider_detail(route: Route) -> dict[str, Any]:
     """One provider's offer of a model."""
     has = route.features.__contains__
-    levels = {level: True for level in route.efforts}
+    levels = dict.fromkeys(route.efforts, True)
     return {
         "provider_slug": route.provider,
         "pricing": {
@@ -77,7 +77,7 @@ def provider_detail(route: Route) -> dict[str, Any]:
         "supports": {
             "input": {
                 "text": True,
-                "image": {kind: True for kind in ("png", "jpeg", "gif", "webp")} if has("image") else False,
+                "image": dict.fromkeys(("png", "jpeg", "gif", "webp"), True) if has("image") else False,
                 "file": {"pdf": True} if has("pdf") else False,
                 "audio": has("audio"),
             },

@@ -49,7 +49,7 @@ class Call:
     candidate: Candidate | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     losses: list[Loss] = field(default_factory=list[Loss])
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     cost_pico: int | None = None
     streamed: bool = False
     answer: Mapping[str, Any] | None = None

@@ -62,7 +62,7 @@ class Edge:
             await self._app(scope, receive, send_with_id)
         except GatewayError as error:
             await send_error(scope, send_with_id, error)
-        except Exception:  # noqa: BLE001 the last resort: a defect must reach the client as an error, and the log
+        except Exception:
             logger().exception("unhandled error", extra={"request_id": request_id, "path": path})
             if begun:
                 # The runtime ends the stream with an error trailer.

@@ -1,0 +1,39 @@
+# Everything here sets itself up: a fresh machine needs Python 3.11+ and make.
+PYTHON ?= $(shell command -v python3.13 >/dev/null 2>&1 && python3.13 -c '' 2>/dev/null && echo python3.13 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check bench lock build clean
+
+# The gateway on 127.0.0.1:$(PORT), with embedded tables and, where no credentials are set, simulated providers.
+run: $(VENV)/.run
+	@$(BIN)/python -m dev.serve
+
+test: $(VENV)/.test check
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+
+bench: $(VENV)/.test
+	@$(BIN)/python -m bench
+
+build:
+	sam build
+
+lock:
+	sh scripts/lock.sh
+
+clean:
+	rm -rf $(VENV) .aws-sam build
+
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@touch $@ $(VENV)/.run

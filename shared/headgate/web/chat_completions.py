@@ -1,0 +1,35 @@
+"""``POST /v1/chat/completions``."""
+
+from __future__ import annotations
+
+import secrets
+
+from fastapi import APIRouter, Request, Response
+
+from headgate.protocols.chat_completions.schema import validate
+from headgate.web.call import Call, serve
+from headgate.web.exchange import Work, answer
+from headgate.web.routing_options import wanted_providers
+
+router = APIRouter()
+
+
+@router.post("/v1/chat/completions")
+async def create_chat_completion(request: Request) -> Response:
+    """A chat completion, whole or streamed."""
+    return await serve(request, "chat_completions", create)
+
+
+async def create(call: Call) -> Response:
+    """Validate and answer. Nothing is kept: the conversation is the client's."""
+    body = validate(call.body)
+    work = Work(
+        body=body,
+        sent=body,
+        id=f"chatcmpl-{secrets.token_urlsafe(21)}",
+        stream=bool(body.get("stream")),
+        choices=body.get("n") or 1,
+        model=body["model"],
+        providers=wanted_providers(body),
+    )
+    return await answer(call, work)
