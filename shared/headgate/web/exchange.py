@@ -45,12 +45,13 @@ Keep = Callable[[Serving], Awaitable[None]]
 class Work:
     """What a frontend wants answered. ``body`` is the client's validated request, ``sent`` the same with stored
     history put in; ``id`` our id of the answer; ``keep`` stores the turn, before the closing frames leave;
-    ``reply_extra`` goes into ``Reply.extra``; ``providers`` limits the route to these slugs."""
+    ``abandon`` undoes what was reserved for it when there will be no answer; ``reply_extra`` goes into ``Reply.extra``; ``providers`` limits the route to these slugs."""
 
     body: Mapping[str, Any]
     sent: Mapping[str, Any]
     id: str
     keep: Keep | None = None
+    abandon: Callable[[], Awaitable[None]] | None = None
     stream: bool = False
     choices: int = 1
     model: str = "auto"
@@ -69,8 +70,13 @@ async def candidates_for(call: Call, work: Work) -> list[Candidate]:
 
 async def answer(call: Call, work: Work) -> Response:
     """Serve ``work``. Raises GatewayError while nothing has been sent."""
-    exchange = Exchange(call, work, await candidates_for(call, work))
-    return await (exchange.stream() if work.stream else exchange.json())
+    try:
+        exchange = Exchange(call, work, await candidates_for(call, work))
+        return await (exchange.stream() if work.stream else exchange.json())
+    except BaseException:
+        if work.abandon is not None:
+            await work.abandon()
+        raise
 
 
 class Exchange:
@@ -87,8 +93,11 @@ class Exchange:
     async def json(self) -> Response:
         """The answer as one JSON object."""
         call = self._call
-        async with asyncio.timeout_at(self._deadline):
-            serving, body = await self._open()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                serving, body = await self._open()
+        except TimeoutError:
+            raise _too_long() from None
         assert body is not None
         call.first_byte = time.perf_counter()
         self._settle(serving)
@@ -116,6 +125,8 @@ class Exchange:
         except GatewayError as error:
             # The status line is gone already: the protocol's own error event has to say it.
             call.error = error
+            if self._work.abandon is not None:
+                await self._work.abandon()
             yield client_side(call.protocol).writer(self._reply(None)).write(Failed(error))
             return
         call.first_byte = time.perf_counter()
@@ -140,8 +151,7 @@ class Exchange:
                         chunk = chunk.replace(b'"store":true', b'"store":false')
                 yield chunk
         except TimeoutError:
-            error = GatewayError(504, "timeout_error", "timeout", "The answer took longer than this gateway allows.")
-            closing = serving.fail(error)
+            closing = serving.fail(_too_long())
             self._settle(serving)
             await self._kept(serving)
             yield closing
@@ -292,6 +302,10 @@ class Exchange:
             min(settings.idle_timeout, left),
             min(settings.total_timeout, left),
         )
+
+
+def _too_long() -> GatewayError:
+    return GatewayError(504, "timeout_error", "timeout", "The answer took longer than this gateway allows.")
 
 
 def _refusing(translate: Callable[[], T]) -> T:

@@ -1,0 +1,159 @@
+"""Anthropic Messages: create, count tokens, and message threads.
+
+A thread is a conversation that the server keeps: ``{"type": "create"}`` stores it under the answer's id,
+``{"type": "continue"}`` sends only what is new. It lives in our state table, so it works over every upstream.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from headgate.errors import invalid_request
+from headgate.protocols.messages.schema import validate
+from headgate.protocols.messages.threads import merge_turn, settings_of, split_thread, thread_error
+from headgate.providers.table import find_provider
+from headgate.storage.continuations import AlreadyContinued, ContinueInFlight
+from headgate.storage.turns import Turn, TurnNotFound, new_id
+from headgate.web.call import Call, json_response, serve
+from headgate.web.counting import count_input
+from headgate.web.exchange import Work, answer
+from headgate.web.serving import Serving
+
+router = APIRouter()
+
+
+@router.post("/v1/messages")
+async def create_message(request: Request) -> Response:
+    """A message, whole or streamed."""
+    return await serve(request, "messages", create)
+
+
+@router.post("/v1/messages/count_tokens")
+async def count_message_tokens(request: Request) -> Response:
+    """How many input tokens a request would have."""
+    return await serve(request, "messages", count)
+
+
+async def create(call: Call) -> Response:
+    """Validate, resume a thread where one is named, answer, keep the thread's turn."""
+    body = _validated(call)
+    mode, previous = split_thread(body)
+    if mode is None:
+        return await answer(call, _work(body, body, f"msg_{secrets.token_hex(16)}"))
+    if not call.keeps_content:
+        raise thread_error(
+            "thread_unsupported_request",
+            "This API key has logging switched off (policy setting 'logging'), so no thread can be kept.",
+        )
+    return await (_continue_thread(call, body, previous) if previous else _create_thread(call, body))
+
+
+async def count(call: Call) -> Response:
+    """Validate and count."""
+    body = _validated(call, counting=True)
+    tokens, exact = await count_input(call, _model(body), body, ())
+    headers = {} if exact else {"x-headgate-estimated": "true"}
+    return json_response(call, {"input_tokens": tokens}, headers)
+
+
+async def _create_thread(call: Call, body: dict[str, Any]) -> Response:
+    id = new_id(None, prefix="msg_")
+    work = _work(body, body, id)
+    work.reply_extra = {"own_id": True, "keep": True}
+    work.keep = _keeper(call, body, id, None)
+    return await answer(call, work)
+
+
+async def _continue_thread(call: Call, body: dict[str, Any], previous: str) -> Response:
+    turns = call.services.turns
+    try:
+        chain = await turns.load_chain(previous, call.owner)
+    except TurnNotFound:
+        raise thread_error("thread_not_found", f"No thread was found for previous_message_id '{previous}'.") from None
+    stored = {
+        **chain[0].settings,
+        "messages": [message for turn in chain for message in (*turn.input, *turn.output)],
+    }
+    token = secrets.token_hex(8)
+    try:
+        await turns.begin_continue(previous, call.owner, token, round(call.services.settings.total_timeout) + 30)
+    except AlreadyContinued:
+        raise thread_error("thread_already_continued", f"'{previous}' has already been continued.") from None
+    except ContinueInFlight:
+        raise thread_error("thread_continue_in_flight", f"'{previous}' is being continued right now.") from None
+    id = new_id(previous, prefix="msg_")
+    work = _work(body, merge_turn(stored, body), id)
+    work.reply_extra = {"own_id": True, "keep": True}
+    keep = _keeper(call, body, id, previous)
+
+    async def release() -> None:
+        await turns.release_continue(previous, call.owner, token)
+
+    async def keep_and_finish(serving: Serving) -> None:
+        if serving.error is not None or serving.finish == "refusal":
+            # The client starts anew after either; the place it would continue from stays free.
+            await release()
+            return
+        await keep(serving)
+        await turns.finish_continue(previous, call.owner, token)
+
+    work.keep, work.abandon = keep_and_finish, release
+    return await answer(call, work)
+
+
+def _keeper(call: Call, body: Mapping[str, Any], id: str, parent: str | None) -> Any:
+    created = int(time.time())
+
+    async def keep(serving: Serving) -> None:
+        answered = serving.body()
+        if serving.error is not None or not answered or serving.finish == "refusal":
+            return
+        candidate = call.candidate
+        await call.services.turns.save(
+            Turn(
+                id=id,
+                parent_id=parent,
+                owner=call.owner,
+                created_at=created,
+                expires_at=created + call.services.settings.state_ttl_seconds,
+                protocol="messages",
+                status="completed",
+                provider=candidate.route.provider if candidate else "",
+                model=candidate.route.model if candidate else "",
+                input=list(body["messages"]),
+                output=[{"role": "assistant", "content": answered["content"]}],
+                body=answered,
+                settings=settings_of(body) if parent is None else {},
+            )
+        )
+
+    return keep
+
+
+def _validated(call: Call, *, counting: bool = False) -> dict[str, Any]:
+    version = call.request.headers.get("anthropic-version", "2023-06-01")
+    return validate(call.body, version=version, counting=counting)
+
+
+def _work(body: dict[str, Any], sent: Mapping[str, Any], id: str) -> Work:
+    return Work(body=body, sent=sent, id=id, stream=bool(body.get("stream")), model=_model(body))
+
+
+def _model(body: Mapping[str, Any]) -> str:
+    """The model's name; ``provider`` (a provider, or ``provider/model``) goes before it, and neither means ``auto``.
+    Raises 400."""
+    model = body.get("model") or "auto"
+    provider = body.get("provider")
+    if not provider:
+        return model
+    if "/" in provider:
+        return provider
+    row = find_provider(provider)
+    if row is None:
+        raise invalid_request(f"Unknown provider '{provider}'.", param="provider", code="unknown_provider")
+    return f"{row.slug}/{model.rpartition('/')[2]}"
