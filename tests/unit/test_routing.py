@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -9,8 +10,16 @@ from headgate.errors import GatewayError
 from headgate.providers.auth import Credentials
 from headgate.providers.table import PROVIDERS
 from headgate.routing.attempt import Attempt, first_success, may_move_on, verdict
-from headgate.routing.candidates import Candidate, allow_models, only_providers, reachable, resolve
-from headgate.routing.transport import Timeouts, Transport, UpstreamFailure
+from headgate.routing.candidates import (
+    Candidate,
+    allow_models,
+    only_providers,
+    only_zero_retention,
+    reachable,
+    resolve,
+)
+from headgate.routing.transport import Transport, UpstreamFailure
+from headgate.settings import Timeouts
 
 CATALOG = Catalog.bundled()
 
@@ -36,11 +45,19 @@ def test_an_unknown_name_is_a_400_that_says_so(name: str):
 
 def test_the_keys_policy_limits_models():
     pairs = resolve("auto", CATALOG)
-    assert {model.author for model, _ in allow_models(pairs, ["claude-*"], [], "auto")} == {"anthropic"}
-    assert {model.author for model, _ in allow_models(pairs, [], ["anthropic/*"], "auto")} == {"openai"}
+    kept = allow_models(pairs, lambda provider, slug: slug.startswith("claude"), "auto")
+    assert {model.author for model, _ in kept} == {"anthropic"}
     with pytest.raises(GatewayError) as caught:
-        allow_models(resolve("gpt-4o", CATALOG), ["claude-*"], [], "gpt-4o")
+        allow_models(resolve("gpt-4o", CATALOG), lambda provider, slug: provider != "openai", "gpt-4o")
     assert (caught.value.status, caught.value.code) == (403, "model_not_allowed")
+
+
+def test_zero_retention_is_never_downgraded():
+    with pytest.raises(GatewayError) as caught:
+        only_zero_retention(resolve("auto", CATALOG))
+    assert caught.value.status == 422
+    certified = [(model, replace(route, zdr=True)) for model, route in resolve("gpt-4o", CATALOG)]
+    assert only_zero_retention([*resolve("auto", CATALOG), *certified]) == certified
 
 
 def test_a_provider_whitelist_that_fits_nothing_is_a_400():

@@ -73,6 +73,10 @@ class Credentials:
         self._kept[provider.slug] = (self._clock(), access)
         return access
 
+    def clear(self) -> None:
+        """Forget what was found, as after the restoring of a snapshot."""
+        self._kept.clear()
+
     async def _find(self, provider: Provider) -> Access | None:
         secret = self._first(provider.variable("API_KEY"), *provider.key_variables)
         label = "environment"

@@ -5,9 +5,8 @@ Each step is a small function over values. A step that leaves nothing raises the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from headgate.catalog.catalog import Catalog, Model, Route, split_name
 from headgate.errors import GatewayError, forbidden, invalid_request
@@ -60,21 +59,26 @@ def resolve(name: str, catalog: Catalog) -> list[tuple[Model, Route]]:
 
 
 def allow_models(
-    pairs: Sequence[tuple[Model, Route]], allowed: Iterable[str], denied: Iterable[str], name: str
+    pairs: Sequence[tuple[Model, Route]], allows: Callable[[str, str], bool], name: str
 ) -> list[tuple[Model, Route]]:
-    """The pairs that the key's policy permits. Patterns (``claude-*``, ``openai/*``) match the slug or
-    ``provider/slug``; no ``allowed`` pattern means all. Raises 403."""
-    allowed, denied = tuple(allowed), tuple(denied)
-
-    def matches(patterns: Sequence[str], model: Model, route: Route) -> bool:
-        names = (model.slug, f"{route.provider}/{model.slug}")
-        return any(fnmatchcase(each, pattern) for pattern in patterns for each in names)
-
-    kept = [
-        pair for pair in pairs if (not allowed or matches(allowed, *pair)) and not (denied and matches(denied, *pair))
-    ]
+    """The pairs that the key's policy permits; ``allows`` is asked with (provider, slug). Raises 403."""
+    kept = [pair for pair in pairs if allows(pair[1].provider, pair[0].slug)]
     if not kept:
         raise forbidden(f"This API key may not use the model '{name}'.", code="model_not_allowed")
+    return kept
+
+
+def only_zero_retention(pairs: Sequence[tuple[Model, Route]]) -> list[tuple[Model, Route]]:
+    """The pairs with certified zero data retention. Raises 422: the policy is absolute, never a preference."""
+    kept = [pair for pair in pairs if pair[1].zdr]
+    if not kept:
+        raise GatewayError(
+            422,
+            "invalid_request_error",
+            "zero_data_retention",
+            "Zero Data Retention (ZDR) is enabled, but there are no available providers or models that support it for "
+            "this request.",
+        )
     return kept
 
 

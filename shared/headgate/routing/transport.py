@@ -9,24 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import httpx
 
 from headgate.errors import GatewayError
+from headgate.settings import Timeouts
 
 FailureKind = Literal["connect", "timeout", "status", "stream", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds: to connect, to the first byte of the answer, between two reads, and for the whole call."""
-
-    connect: float = 5.0
-    first_byte: float = 60.0
-    idle: float = 60.0
-    total: float = 600.0
 
 
 class UpstreamFailure(Exception):

@@ -53,7 +53,8 @@ class Call:
     cost_pico: int | None = None
     streamed: bool = False
     answer: Mapping[str, Any] | None = None
-    notes: dict[str, Any] = field(default_factory=dict[str, Any])
+    response_id: str = ""
+    stored: bool = False
 
     @property
     def strict(self) -> bool:
@@ -68,17 +69,17 @@ class Call:
     @property
     def unseal(self) -> Unseal:
         """Opens this owner's tokens."""
-        return unsealer(self.services.settings.seal_secret, self.owner, self.protocol)
+        return unsealer(self.services.seal_secret, self.owner, self.protocol)
 
     @property
     def seal(self) -> Any:
         """Makes tokens for this owner."""
-        return sealer(self.services.settings.seal_secret, self.owner)
+        return sealer(self.services.seal_secret, self.owner)
 
     @property
     def keeps_content(self) -> bool:
         """Whether the key's policy lets the gateway keep conversations."""
-        return self.key.policy.logging != "off"
+        return self.key.policy.keeps_content
 
     def remaining_seconds(self) -> float:
         """Seconds until Lambda ends the function, less what storing and logging need; a day where there is no end."""
@@ -103,35 +104,46 @@ class Call:
 
     def log_row(self) -> LogRow:
         """The row for the request log. Content only where the key's policy says so."""
-        policy = self.key.policy
-        bodies = policy.logging != "off" and policy.log_bodies
-        duration = time.perf_counter() - self.started
         asked = self.body.get("model") if isinstance(self.body, dict) else None
+        usage, candidate, error = self.usage, self.candidate, self.error
+        keeps = self.key.policy.keeps_bodies
         return LogRow(
             request_id=self.request_id,
+            at=self.at_ms,
             owner=self.owner,
-            at_ms=self.at_ms,
             key_id=self.key.id,
+            key_name=self.key.name,
+            team=self.key.team,
             endpoint=self.request.url.path,
             method=self.request.method,
             status=self.status,
-            model_asked=asked if isinstance(asked, str) else None,
-            provider=self.candidate.route.provider if self.candidate else None,
-            model=self.candidate.label if self.candidate else None,
+            model=asked if isinstance(asked, str) else "",
+            provider=candidate.route.provider if candidate else "",
+            model_served=candidate.label if candidate else "",
             stream=self.streamed,
-            usage=self.usage,
-            cost_pico=self.cost_pico or 0,
+            input_tokens=usage.input_total,
+            cache_read_tokens=usage.cache_read,
+            cache_write_5m_tokens=usage.cache_write_5m,
+            cache_write_1h_tokens=usage.cache_write_1h,
+            output_tokens=usage.output_total,
+            reasoning_tokens=usage.reasoning,
+            audio_input_tokens=usage.audio_input,
+            audio_output_tokens=usage.audio_output,
+            web_searches=usage.web_searches,
+            estimated=usage.estimated,
+            cost_pico=self.cost_pico,
             ttfb_ms=round((self.first_byte - self.started) * 1000) if self.first_byte else None,
-            duration_ms=round(duration * 1000),
+            duration_ms=round((time.perf_counter() - self.started) * 1000),
             attempts=[attempt.row() for attempt in self.attempts],
-            losses=[f"{loss.code}:{loss.path}" for loss in self.losses],
-            error_code=self.error.code if self.error else None,
-            error_message=self.error.message if self.error else None,
-            client=self.request.headers.get("user-agent"),
-            simulated=bool(self.candidate and self.candidate.access.simulated),
-            estimated=self.usage.estimated,
-            request_body=self.body if bodies else None,
-            response_body=self.answer if bodies else None,
+            losses=[[loss.path, loss.code, loss.detail] for loss in self.losses],
+            error_code=(error.code or error.type) if error else "",
+            error_message=error.message if error else "",
+            user_agent=self.request.headers.get("user-agent", ""),
+            response_id=self.response_id,
+            simulated=bool(candidate and candidate.access.simulated),
+            stored=self.stored,
+            request_body=_text(self.body) if keeps else None,
+            response_body=_text(self.answer) if keeps else None,
         )
 
     async def write_log(self) -> None:
@@ -154,8 +166,9 @@ async def serve(request: Request, protocol: Protocol, endpoint: Endpoint, *, rea
     key = await services.keys.authenticate(parse_credentials(request.headers))
     call = Call(services, request, protocol, key, request.state.request_id, at_ms=at_ms, started=started)
     try:
+        await services.ready()
         if reads_body:
-            call.body = await read_json(request, services.settings.max_body_bytes)
+            call.body = await read_json(request, services.settings.max_request_bytes)
             if not isinstance(call.body, dict):
                 raise invalid_request("The request body must be a JSON object.", code="invalid_type")
         response = await endpoint(call)
@@ -179,3 +192,7 @@ def json_response(call: Call, body: Any, headers: Mapping[str, str] | None = Non
     call.first_byte = call.first_byte or time.perf_counter()
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return Response(content, headers=dict(headers or {}), media_type="application/json")
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.routing.candidates import Candidate
-from headgate.routing.transport import Timeouts, UpstreamFailure
+from headgate.routing.transport import UpstreamFailure
 from headgate.tokens import estimate_request
 from headgate.web.call import Call
 from headgate.web.exchange import Work, candidates_for
@@ -68,7 +68,11 @@ async def _ask(call: Call, candidate: Candidate, sent: Mapping[str, Any]) -> int
     body = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     try:
         stream = await call.services.transport.post(
-            candidate.access.url(f"{candidate.protocol}.count"), headers, body, Timeouts(), stream=False
+            candidate.access.url(f"{candidate.protocol}.count"),
+            headers,
+            body,
+            call.services.settings.timeouts,
+            stream=False,
         )
         try:
             raw = await stream.read(1024 * 1024)

@@ -23,8 +23,9 @@ from headgate.observe import logger
 from headgate.protocols.contract import Reply
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.routing.attempt import first_success, may_move_on
-from headgate.routing.candidates import Candidate, allow_models, only_providers, reachable, resolve
-from headgate.routing.transport import Timeouts, UpstreamFailure, UpstreamStream
+from headgate.routing.candidates import Candidate, allow_models, only_providers, only_zero_retention, reachable, resolve
+from headgate.routing.transport import UpstreamFailure, UpstreamStream
+from headgate.settings import Timeouts
 from headgate.storage.aws import StoreFault, StoreUnavailable
 from headgate.tokens import estimate_request
 from headgate.usage import cost
@@ -43,9 +44,12 @@ Keep = Callable[[Serving], Awaitable[None]]
 
 @dataclass(slots=True)
 class Work:
-    """What a frontend wants answered. ``body`` is the client's validated request, ``sent`` the same with stored
-    history put in; ``id`` our id of the answer; ``keep`` stores the turn, before the closing frames leave;
-    ``abandon`` undoes what was reserved for it when there will be no answer; ``reply_extra`` goes into ``Reply.extra``; ``providers`` limits the route to these slugs."""
+    """What a frontend wants answered.
+
+    body: the client's validated request. sent: the same with stored history put in. id: our id of the answer. keep:
+    stores the turn, before the closing frames leave. abandon: undoes what was reserved for the answer when there
+    will be none. providers: slugs that limit the route. reply_extra goes into ``Reply.extra``.
+    """
 
     body: Mapping[str, Any]
     sent: Mapping[str, Any]
@@ -63,7 +67,9 @@ async def candidates_for(call: Call, work: Work) -> list[Candidate]:
     """The routes that may serve ``work``, in order. Raises the error of the step that left none."""
     services, policy = call.services, call.key.policy
     pairs = resolve(work.model, services.catalog)
-    pairs = allow_models(pairs, policy.allowed_models, policy.denied_models, work.model)
+    pairs = allow_models(pairs, policy.allows, work.model)
+    if policy.zdr:
+        pairs = only_zero_retention(pairs)
     pairs = only_providers(pairs, work.providers)
     return await reachable(pairs, services.credentials, call.protocol, work.model)
 
@@ -275,8 +281,10 @@ class Exchange:
         ``store: false`` instead of promising what is not there."""
         if self._work.keep is None:
             return True
+        self._call.response_id = self._work.id
         try:
             await self._work.keep(serving)
+            self._call.stored = True
         except (StoreUnavailable, StoreFault) as error:
             logger().error("turn not stored", extra={"request_id": self._call.request_id, "reason": str(error)})
             self._call.losses.append(Loss("store", "not_stored", "the state table did not take the turn"))
@@ -294,14 +302,9 @@ class Exchange:
         return "hg-" + hashlib.sha256(f"{self._call.owner}\0{source}".encode()).hexdigest()[:40]
 
     def _timeouts(self) -> Timeouts:
-        settings = self._call.services.settings
+        limits = self._call.services.settings.timeouts
         left = self._call.remaining_seconds()
-        return Timeouts(
-            settings.connect_timeout,
-            min(settings.first_byte_timeout, left),
-            min(settings.idle_timeout, left),
-            min(settings.total_timeout, left),
-        )
+        return Timeouts(limits.connect, min(limits.first_byte, left), min(limits.idle, left), min(limits.total, left))
 
 
 def _too_long() -> GatewayError:

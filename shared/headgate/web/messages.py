@@ -70,29 +70,20 @@ async def _create_thread(call: Call, body: dict[str, Any]) -> Response:
 
 
 async def _continue_thread(call: Call, body: dict[str, Any], previous: str) -> Response:
-    turns = call.services.turns
-    try:
-        chain = await turns.load_chain(previous, call.owner)
-    except TurnNotFound:
-        raise thread_error("thread_not_found", f"No thread was found for previous_message_id '{previous}'.") from None
+    chain = await call.services.turns.load_chain(previous, call.owner, thread_not_found)
     stored = {
         **chain[0].settings,
         "messages": [message for turn in chain for message in (*turn.input, *turn.output)],
     }
-    token = secrets.token_hex(8)
-    try:
-        await turns.begin_continue(previous, call.owner, token, round(call.services.settings.total_timeout) + 30)
-    except AlreadyContinued:
-        raise thread_error("thread_already_continued", f"'{previous}' has already been continued.") from None
-    except ContinueInFlight:
-        raise thread_error("thread_continue_in_flight", f"'{previous}' is being continued right now.") from None
+    leases, token = call.services.continuations, secrets.token_hex(8)
+    await leases.begin_continue(previous, call.owner, token, call.services.settings.timeouts.total + 30)
     id = new_id(previous, prefix="msg_")
     work = _work(body, merge_turn(stored, body), id)
     work.reply_extra = {"own_id": True, "keep": True}
     keep = _keeper(call, body, id, previous)
 
     async def release() -> None:
-        await turns.release_continue(previous, call.owner, token)
+        await leases.release_continue(previous, call.owner, token)
 
     async def keep_and_finish(serving: Serving) -> None:
         if serving.error is not None or serving.finish == "refusal":
@@ -100,7 +91,7 @@ async def _continue_thread(call: Call, body: dict[str, Any], previous: str) -> R
             await release()
             return
         await keep(serving)
-        await turns.finish_continue(previous, call.owner, token)
+        await leases.finish_continue(previous, call.owner, token, id)
 
     work.keep, work.abandon = keep_and_finish, release
     return await answer(call, work)
@@ -120,7 +111,6 @@ def _keeper(call: Call, body: Mapping[str, Any], id: str, parent: str | None) ->
                 parent_id=parent,
                 owner=call.owner,
                 created_at=created,
-                expires_at=created + call.services.settings.state_ttl_seconds,
                 protocol="messages",
                 status="completed",
                 provider=candidate.route.provider if candidate else "",

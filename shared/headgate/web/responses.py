@@ -13,10 +13,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from headgate.errors import invalid_request, not_found
+from headgate.access.policy import chaining_forbidden
+from headgate.errors import invalid_request
 from headgate.protocols.responses.input_items import input_items
 from headgate.protocols.responses.schema import validate
-from headgate.storage.turns import Turn, new_id
+from headgate.storage.turn_ids import new_id
+from headgate.storage.turns import Turn, response_not_found
 from headgate.web.call import Call, json_response, serve
 from headgate.web.counting import count_input
 from headgate.web.exchange import Work, answer
@@ -113,7 +115,6 @@ async def create(call: Call) -> Response:
                 parent_id=parent,
                 owner=call.owner,
                 created_at=created,
-                expires_at=created + call.services.settings.state_ttl_seconds,
                 protocol="responses",
                 status=str(answered.get("status", "failed")),
                 provider=candidate.route.provider if candidate else "",
@@ -121,7 +122,6 @@ async def create(call: Call) -> Response:
                 input=items,
                 output=serving.state_items(),
                 body=answered,
-                settings={},
             )
         )
 
@@ -153,12 +153,7 @@ async def history(call: Call, body: Mapping[str, Any]) -> list[Turn]:
     if not previous:
         return []
     if not call.keeps_content:
-        raise invalid_request(
-            "previous_response_id needs stored responses, and this API key has logging switched off "
-            "(policy setting 'logging').",
-            param="previous_response_id",
-            code="logging_disabled",
-        )
+        raise chaining_forbidden()
     return await call.services.turns.load_chain(previous, call.owner)
 
 
@@ -201,5 +196,5 @@ def page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> dict[s
 async def _stored(call: Call, id: str) -> Turn:
     turn = await call.services.turns.load(id, call.owner)
     if turn.protocol != "responses":
-        raise not_found(f"Response with id '{id}' not found.", code="response_not_found")
+        raise response_not_found(id)
     return turn

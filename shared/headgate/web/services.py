@@ -14,10 +14,11 @@ from headgate.catalog.catalog import Catalog
 from headgate.providers.auth import Credentials
 from headgate.routing.transport import Transport
 from headgate.settings import Settings
-from headgate.storage.aws import Connection
+from headgate.storage.aws import Connection, StoreFault
 from headgate.storage.blobs import BlobStore
+from headgate.storage.continuations import Continuations
 from headgate.storage.logs import LogStore
-from headgate.storage.secrets import read_secret
+from headgate.storage.secrets import Secrets
 from headgate.storage.table import Table
 from headgate.storage.turns import TurnStore
 
@@ -29,21 +30,41 @@ class Services:
         self.settings = settings
         self.catalog = Catalog.bundled()
         self.transport = Transport()
-        self.dynamodb = Connection("dynamodb", region=settings.region)
+        self.dynamodb = Connection("dynamodb", settings.region)
+        self._secrets = Secrets(Connection("ssm", settings.region))
+        self._seal_secret = settings.seal_secret
         self.credentials = Credentials(
             environ,
-            read_secret=read_secret,
-            prefix=settings.provider_secrets_prefix,
+            read_secret=self._secrets.read,
+            prefix=settings.provider_secrets,
             simulated_url=environ.get("HEADGATE_SIMULATED_PROVIDERS"),
         )
+        state = Table(self.dynamodb, settings.state_table)
+        blobs = BlobStore(Connection("s3", settings.region), settings.blob_bucket) if settings.blob_bucket else None
         self.keys = KeyStore(Table(self.dynamodb, settings.control_table))
-        self.turns = TurnStore(Table(self.dynamodb, settings.state_table), settings, BlobStore.from_settings(settings))
-        self.logs = LogStore(Table(self.dynamodb, settings.logs_table), settings)
+        self.turns = TurnStore(state, settings.state_ttl, blobs)
+        self.continuations = Continuations(state)
+        self.logs = LogStore(Table(self.dynamodb, settings.logs_table), settings.log_ttl)
 
     @classmethod
     def from_environment(cls) -> Services:
         """What the process's environment variables configure. Raises ValueError for bad values."""
         return cls(Settings.from_env(os.environ), os.environ)
+
+    @property
+    def seal_secret(self) -> bytes:
+        """What our tokens are authenticated with; ``ready`` has fetched it."""
+        assert self._seal_secret is not None
+        return self._seal_secret
+
+    async def ready(self) -> None:
+        """Fetch what an inference request cannot do without. Raises StoreFault where the deployment lacks it."""
+        if self._seal_secret is None:
+            name = self.settings.seal_secret_parameter
+            value = await self._secrets.read(name) if name else None
+            if not value or len(value) < 16:
+                raise StoreFault(f"no seal secret of at least 16 characters (SSM parameter {name!r})")
+            self._seal_secret = value.encode()
 
     async def start(self) -> None:
         """Open what the first request would otherwise wait for. No request is sent."""
@@ -54,6 +75,9 @@ class Services:
         """Forget every connection of the snapshot."""
         self.transport.restored()
         self.dynamodb.recreate()
+        self._secrets.connection.recreate()
+        self.keys.clear()
+        self.credentials.clear()
 
     async def stop(self) -> None:
         """Close the connections."""
