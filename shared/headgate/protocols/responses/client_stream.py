@@ -54,8 +54,8 @@ from headgate.usage import Usage
 
 
 class StreamWriter:
-    """Writes one answer as SSE frames. ``body()`` is the response object so far, ``body_for_state()`` the same with
-    every seal in it, for the state table."""
+    """Writes one answer as SSE frames. ``body()`` is the response object so far, ``body_for_state()`` its output
+    items with every seal in them, for the state table."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -95,10 +95,9 @@ class StreamWriter:
         """The response object so far, as ``write_answer`` gives it for the same events."""
         return self._object([dict(item) for item in self._output])
 
-    def body_for_state(self) -> dict[str, Any]:
-        """The same, with ``encrypted_content`` also where the client did not ask for it."""
-        items = write_items(self._items, self._reply, sealed=True, finished=self._finished)
-        return self._object(items)
+    def body_for_state(self) -> list[dict[str, Any]]:
+        """The output items with ``encrypted_content`` also where the client did not ask for it."""
+        return write_items(self._items, self._reply, sealed=True, finished=self._finished)
 
     def _delta(self, event: Delta) -> bytes:
         if not self._visible:
