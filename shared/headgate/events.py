@@ -253,6 +253,13 @@ class Assembler:
         events += [ItemStarted(item), ItemEnded(item)]
         return events
 
+    def whole_part(self, part: Part) -> list[Event]:
+        """A part of the open message that arrives in one piece (audio, a part only its protocol understands)."""
+        events = self.open_message() if type(self._item) is not Message else self.end_part()
+        self._parts.append(part)
+        events += [PartStarted(part), PartEnded(part)]
+        return events
+
     def start_part(self, part: Text | Refusal | Thought) -> list[Event]:
         """Open ``part`` explicitly, for upstreams that announce their parts."""
         return self._open_part(part)
