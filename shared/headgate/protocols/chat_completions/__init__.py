@@ -1,0 +1,28 @@
+"""OpenAI's Chat Completions: a frontend of the gateway, and the protocol of most upstreams.
+
+Quirks of a provider row that this package knows:
+
+=========================  ===========================================================================================
+``system_role``            has no ``developer`` role: system text goes out as ``system``
+``max_tokens``             the output bound is called ``max_tokens``, not ``max_completion_tokens``
+``reasoning_content``      wants its earlier thoughts back as ``reasoning_content`` of the assistant message
+``reasoning_details``      takes OpenRouter's ``reasoning_details`` in the history
+``reasoning_extra``        ``completion_tokens`` leaves the reasoning tokens out (xAI)
+``extra_content``          Gemini's compatibility layer: thought signatures in ``tool_calls[].extra_content``
+``cache_control``          takes ``cache_control`` marks on content parts and tools
+``top_k``                  takes ``top_k``
+``no_custom_tools``        has no free-text tools: they are offered as functions with one string
+``no_allowed_tools``       ``tool_choice`` knows no ``allowed_tools``: the other tools are left out
+``no_web_search_options``  cannot search the web
+``no_strict``              knows no ``strict`` on tools
+``no_stop``                refuses ``stop``
+``no_refusal``             assistant messages take no ``refusal``
+``no_stream_options``      refuses ``stream_options``
+``no_prompt_cache_key``    refuses ``prompt_cache_key`` and ``prompt_cache_retention``
+``no_verbosity``           refuses ``verbosity``
+``no_n``                   gives one choice only
+``call_ids_9``             tool call ids are exactly nine letters and digits (Mistral)
+=========================  ===========================================================================================
+"""
+
+PROTOCOL = "chat_completions"

@@ -1,0 +1,208 @@
+"""Chat Completions on both sides: the upstream's own bytes go to the client.
+
+Changed are ``model`` (to the gateway's name) and the usage chunk (``cost`` beside ``usage``, or gone if the client did
+not ask for it). All of it is done on bytes; only the first frames, those with usage and errors are parsed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from headgate.errors import GatewayError
+from headgate.protocols import sse
+from headgate.protocols.chat_completions.client_stream import wants_usage
+from headgate.protocols.chat_completions.errors import error_body, error_of
+from headgate.protocols.chat_completions.joining import join_chunks
+from headgate.protocols.chat_completions.relay_request import prepare
+from headgate.protocols.chat_completions.usage import read_usage, write_cost
+from headgate.protocols.contract import Reply, Target
+from headgate.usage import Usage
+
+# Inside a JSON string the quotes would be escaped, so these only ever match the chunk's own keys.
+_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"\\]+)"')
+_NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
+_USAGE = re.compile(r',?\s*"usage"\s*:\s*')
+_SAID = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details", "tool_calls", "function_call")
+_decoder = json.JSONDecoder()
+
+__all__ = ["Relay", "prepare"]
+
+
+class Relay:
+    """Passes one answer through. After the end: ``usage``; ``finish``, the upstream's word; ``error``, if a frame
+    or a cut stream said so; ``saw_output``: something of the answer itself has passed."""
+
+    def __init__(self, reply: Reply, target: Target) -> None:
+        self._reply = reply
+        self._target = target
+        self._route = f"{target.provider}/{target.model}"
+        self._asked = wants_usage(reply)
+        self._model = b'"model":' + json.dumps(reply.model).encode()
+        self._from: bytes | None = None
+        self._done = False
+        self._unfinished: int = reply.body.get("n") or 1
+        self._kept: list[bytes] | None = [] if reply.extra.get("keep") else None
+        self._json: dict[str, Any] | None = None
+        self.usage = Usage()
+        self.finish: str | None = None
+        self.error: GatewayError | None = None
+        self.saw_output = False
+
+    @property
+    def body(self) -> dict[str, Any] | None:
+        """The answer as one object: of a stream only where ``reply.extra["keep"]`` asked to keep it, joined now."""
+        if self._json is not None or self._kept is None:
+            return self._json
+        return join_chunks(self._kept, self._reply, self.usage)
+
+    def feed(self, frame: bytes) -> bytes:
+        """One whole SSE frame in, what the client gets out. After the end or an error: nothing."""
+        if self._done:
+            return b""
+        source = self._from
+        if source is not None and source in frame:
+            frame = frame.replace(source, self._model, 1)
+        elif not (frame := self._learn(frame)):
+            return b""
+        if b'"finish_reason":null' not in frame:
+            for word in _FINISH.findall(frame):
+                self.finish = word.decode("utf-8", "replace")
+                self._unfinished -= 1
+        if b'"usage":null' in frame:
+            frame = frame if self._asked else _NO_USAGE.sub(b"", frame, count=1)
+        elif b'"usage"' in frame:
+            frame = self._count(frame)
+        if not self.saw_output or b'"error"' in frame or b'"x_groq"' in frame:
+            frame = self._inspect(frame)
+        if self._kept is not None and frame:
+            self._kept.append(frame)
+        return frame
+
+    def end(self) -> bytes:
+        """The stream is over: what is still owed to the client."""
+        if self._done:
+            return b""
+        self._done = True
+        if self._unfinished <= 0:
+            # Complete all the same: some servers send no [DONE].
+            return sse.DONE
+        return self._broken("The provider's stream ended before its answer was complete.", "stream_truncated")
+
+    def json(self, raw: bytes) -> dict[str, Any]:
+        """An answer that is not streamed. Raises GatewayError where it is none, or an error in disguise."""
+        try:
+            payload: Any = json.loads(raw)
+        except (ValueError, RecursionError):
+            payload = None
+        if not isinstance(payload, dict) or not isinstance(cast("dict[str, Any]", payload).get("choices"), list):
+            if isinstance(payload, dict) and payload.get("error"):
+                self.error = error_of(payload)
+            else:
+                text = "The provider sent an answer that could not be read."
+                self.error = GatewayError(424, "provider_error", "invalid_provider_response", text)
+            self.error.model = self._route
+            raise self.error
+        body = cast("dict[str, Any]", payload)
+        body["model"] = self._reply.model
+        if isinstance(body.get("usage"), dict):
+            self._read_usage(body["usage"])
+            body["cost"] = write_cost(self.usage, self._reply)
+        choices = [choice for choice in body["choices"] if isinstance(choice, dict)]
+        self.finish = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
+        self.saw_output = True
+        self._done = True
+        self._json = body
+        return body
+
+    def _learn(self, frame: bytes) -> bytes:
+        """A frame without the model's name as known: the first one, ``[DONE]``, a comment, an error."""
+        data = sse.parse_frame(frame)[1]
+        if data is None:
+            return frame
+        if data.strip() == b"[DONE]":
+            self._done = True
+            return frame
+        found = _MODEL.search(frame)
+        if found is None:
+            return frame if _parse(frame) is not None else self._broken("The provider sent an event that is not JSON.")
+        self._from = found[0]
+        return frame[: found.start()] + self._model + frame[found.end() :]
+
+    def _broken(self, text: str, code: str = "invalid_provider_response") -> bytes:
+        """End with an error of ours, in the protocol's form."""
+        self._done = True
+        self.error = GatewayError(424, "provider_error", code, text, model=self._route)
+        return sse.frame(None, {"error": error_body(self.error)["error"]})
+
+    def _inspect(self, frame: bytes) -> bytes:
+        """A closer look at a frame that may hold the first output or an error."""
+        chunk = _parse(frame)
+        if chunk is None:
+            return frame
+        if chunk.get("error"):
+            self.error = error_of(chunk)
+            self.error.model = self._route
+            self._done = True
+        groq = chunk.get("x_groq")
+        if isinstance(groq, dict) and isinstance(groq.get("usage"), dict) and not self.usage.total:
+            self._read_usage(groq["usage"])
+        for choice in _dicts(chunk.get("choices")):
+            delta = choice.get("delta")
+            if isinstance(delta, dict) and any(delta.get(name) for name in (*_SAID, "audio")):
+                self.saw_output = True
+            self.saw_output = self.saw_output or bool(choice.get("finish_reason"))
+        return frame
+
+    def _count(self, frame: bytes) -> bytes:
+        """Take the usage of a frame in, and show it or not."""
+        chunk = _parse(frame)
+        if chunk is None or "usage" not in chunk:
+            return frame
+        usage = chunk["usage"]
+        if not isinstance(usage, dict):
+            return frame if self._asked else _NO_USAGE.sub(b"", frame, count=1)
+        self._read_usage(cast("dict[str, Any]", usage))
+        if self._asked:
+            last = not chunk.get("choices") or any(each.get("finish_reason") for each in _dicts(chunk["choices"]))
+            return self._priced(frame) if last else frame
+        return _without_usage(frame) if chunk.get("choices") else b""
+
+    def _priced(self, frame: bytes) -> bytes:
+        cost = json.dumps(write_cost(self.usage, self._reply), separators=(",", ":"))
+        at = frame.rindex(b"}")
+        return frame[:at] + b',"cost":' + cost.encode() + frame[at:]
+
+    def _read_usage(self, raw: Mapping[str, Any]) -> None:
+        self.usage = read_usage(raw, reasoning_extra="reasoning_extra" in self._target.quirks)
+
+
+def _parse(frame: bytes) -> dict[str, Any] | None:
+    data = sse.parse_frame(frame)[1]
+    if data is None:
+        return None
+    try:
+        chunk: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", chunk) if isinstance(chunk, dict) else None
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    entries = cast("list[Any]", value) if isinstance(value, list) else []
+    return [cast("dict[str, Any]", each) for each in entries if isinstance(each, dict)]
+
+
+def _without_usage(frame: bytes) -> bytes:
+    """The frame with the bytes of its ``usage`` member cut out and all others as they were."""
+    text = frame.decode("utf-8", "surrogateescape")
+    found = _USAGE.search(text)
+    if found is None:
+        return frame
+    _, end = _decoder.raw_decode(text, found.end())
+    if not found[0].startswith(","):
+        end += len(text[end:]) - len(text[end:].removeprefix(","))
+    return (text[: found.start()] + text[end:]).encode("utf-8", "surrogateescape")

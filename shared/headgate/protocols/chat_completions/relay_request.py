@@ -1,0 +1,181 @@
+"""Chat Completions on both sides: the client's own body goes upstream, changed only where it must be.
+
+A deny-list: fields that speak to the gateway are removed, our tokens are opened, what the provider row is known to
+refuse is renamed or left out with a Loss. Everything else, known or not, passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headgate.losses import Loss
+from headgate.protocols.chat_completions import PROTOCOL
+from headgate.protocols.chat_completions.gateway_fields import GATEWAY_FIELDS, merged
+from headgate.protocols.contract import Target, Unseal
+from headgate.protocols.efforts import nearest
+from headgate.protocols.sealing import PREFIX
+
+_KNOBS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed", "logit_bias")
+_REFUSED = {
+    "no_stop": ("stop",),
+    "no_verbosity": ("verbosity",),
+    "no_web_search_options": ("web_search_options",),
+}
+
+
+def prepare(
+    body: Mapping[str, Any], target: Target, unseal: Unseal, prompt_cache_key: str | None = None
+) -> tuple[dict[str, Any], list[Loss]]:
+    """The body to send, a shallow copy, and what was left out. A stream always asks for usage: the gateway counts it
+    even where the client does not want to see it. prompt_cache_key: used where the client gave none."""
+    losses: list[Loss] = []
+    sent = {name: value for name, value in merged(body).items() if name not in GATEWAY_FIELDS}
+    sent["model"] = target.model
+    sent["messages"] = [_message(each, index, target, unseal, losses) for index, each in enumerate(sent["messages"])]
+    # Accepted for compatibility; it has no effect here.
+    sent.pop("service_tier", None)
+    if sent.get("stream") and "no_stream_options" not in target.quirks:
+        sent["stream_options"] = {**(sent.get("stream_options") or {}), "include_usage": True}
+    else:
+        sent.pop("stream_options", None)
+    if "no_prompt_cache_key" in target.quirks:
+        sent.pop("prompt_cache_key", None)
+        sent.pop("prompt_cache_retention", None)
+    elif prompt_cache_key is not None and not sent.get("prompt_cache_key"):
+        sent["prompt_cache_key"] = prompt_cache_key
+    if sent.get("prompt_cache_retention") == "in-memory":
+        sent["prompt_cache_retention"] = "in_memory"
+    _bound(sent, target)
+    _knobs(sent, target, losses)
+    if sent.get("tools"):
+        sent["tools"] = [_tool(tool, target, losses) for tool in sent["tools"]]
+    return sent, list(dict.fromkeys(losses))
+
+
+def _bound(sent: dict[str, Any], target: Target) -> None:
+    """One output bound under the name that the upstream takes; the newer name wins where both are given."""
+    old, new = sent.pop("max_tokens", None), sent.pop("max_completion_tokens", None)
+    bound = old if new is None else new
+    if bound is not None:
+        sent["max_tokens" if "max_tokens" in target.quirks else "max_completion_tokens"] = bound
+
+
+def _knobs(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
+    if isinstance(sent.get("seed"), str):
+        sent["seed"] = int(sent["seed"])
+    if target.lacks("sampling"):
+        for knob in _KNOBS:
+            value = sent.pop(knob, None)
+            if value is not None and (value != 1 or knob not in ("temperature", "top_p")):
+                losses.append(Loss(knob, "unsupported_parameter", f"{target.model} does not take it."))
+    if target.lacks("logprobs") and (sent.pop("logprobs", None) or sent.get("top_logprobs")):
+        sent.pop("top_logprobs", None)
+        losses.append(Loss("logprobs", "unsupported_parameter", f"{target.model} gives none."))
+    for quirk, names in _REFUSED.items():
+        for name in names if quirk in target.quirks else ():
+            if sent.pop(name, None) is not None:
+                losses.append(Loss(name, "unsupported_parameter"))
+    if "no_n" in target.quirks:
+        # Several choices are then several calls.
+        sent.pop("n", None)
+    effort = sent.get("reasoning_effort")
+    if isinstance(effort, str):
+        if target.lacks("reasoning"):
+            del sent["reasoning_effort"]
+            if effort != "none":
+                losses.append(Loss("reasoning_effort", "unsupported_parameter", f"{target.model} does not reason."))
+        else:
+            sent["reasoning_effort"] = nearest(effort, target.efforts)
+
+
+def _tool(tool: dict[str, Any], target: Target, losses: list[Loss]) -> dict[str, Any]:
+    function = tool.get("function")
+    if "cache_control" in tool and "cache_control" not in target.quirks:
+        tool = _unmarked(tool, losses)
+    if isinstance(function, dict) and "strict" in function and "no_strict" in target.quirks:
+        if function["strict"]:
+            losses.append(Loss("tools.function.strict", "unsupported_parameter"))
+        tool = {**tool, "function": {key: value for key, value in function.items() if key != "strict"}}
+    return tool
+
+
+def _unmarked(fields: dict[str, Any], losses: list[Loss]) -> dict[str, Any]:
+    losses.append(Loss("cache_control", "unsupported_parameter", "This upstream caches by itself."))
+    return {key: value for key, value in fields.items() if key != "cache_control"}
+
+
+def _message(message: dict[str, Any], index: int, target: Target, unseal: Unseal, losses: list[Loss]) -> dict[str, Any]:
+    if "cache_control" not in target.quirks:
+        if "cache_control" in message:
+            message = _unmarked(message, losses)
+        content = message.get("content")
+        if isinstance(content, list) and any("cache_control" in part for part in content):
+            parts = [_unmarked(part, losses) if "cache_control" in part else part for part in content]
+            message = {**message, "content": parts}
+    role = message["role"]
+    if role == "developer" and "system_role" in target.quirks:
+        return {**message, "role": "system"}
+    return _assistant(message, f"messages[{index}]", target, unseal, losses) if role == "assistant" else message
+
+
+def _assistant(
+    message: dict[str, Any], path: str, target: Target, unseal: Unseal, losses: list[Loss]
+) -> dict[str, Any]:
+    """An assistant message of the history without what we added to it and without other providers' seals. OpenAI
+    refuses unknown fields in messages, so thoughts go back only to those who want them."""
+    thoughts = {key: message[key] for key in ("reasoning_content", "reasoning", "reasoning_details") if key in message}
+    calls = message.get("tool_calls")
+    signed = bool(calls) and any("extra_content" in call for call in calls or ())
+    if not thoughts and not signed:
+        return message
+    kept = {key: value for key, value in message.items() if key not in thoughts}
+    plain = thoughts.get("reasoning_content") or thoughts.get("reasoning")
+    if plain and "reasoning_content" in target.quirks:
+        kept["reasoning_content"] = plain
+    details = _details(thoughts.get("reasoning_details") or (), path, target, unseal, losses)
+    if details:
+        kept["reasoning_details"] = details
+    if signed:
+        kept["tool_calls"] = [_call(call, path, target, unseal, losses) for call in calls or ()]
+    return kept
+
+
+def _details(entries: Any, path: str, target: Target, unseal: Unseal, losses: list[Loss]) -> list[dict[str, Any]]:
+    """The entries that this upstream may see: all visible ones if it takes them, and the seals it made itself."""
+    takes = "reasoning_details" in target.quirks
+    kept: list[dict[str, Any]] = []
+    for entry in entries:
+        field = "signature" if entry.get("signature") else "data"
+        token = entry.get(field)
+        if not isinstance(token, str) or not token:
+            if takes:
+                kept.append(entry)
+            continue
+        own = _own(token, target, unseal)
+        if own is None or (own == token and not takes):
+            losses.append(Loss(path, "foreign_signature", "Reasoning of another provider was left out."))
+        else:
+            kept.append({**entry, field: own})
+    return kept
+
+
+def _call(call: dict[str, Any], path: str, target: Target, unseal: Unseal, losses: list[Loss]) -> dict[str, Any]:
+    content = call.get("extra_content")
+    if content is None:
+        return call
+    google = content.get("google") if isinstance(content, dict) else None
+    token = google.get("thought_signature") if isinstance(google, dict) else None
+    own = _own(token, target, unseal) if isinstance(token, str) else None
+    if own is not None and (own != token or "extra_content" in target.quirks):
+        return {**call, "extra_content": {**content, "google": {**(google or {}), "thought_signature": own}}}
+    losses.append(Loss(path, "foreign_signature", "A thought signature of another model was left out."))
+    return {key: value for key, value in call.items() if key != "extra_content"}
+
+
+def _own(token: str, target: Target, unseal: Unseal) -> str | None:
+    """The bytes inside ``token`` if this target made them; a token that is not ours as it is; None for the rest."""
+    if not token.startswith(PREFIX):
+        return token
+    sealed = unseal(token)
+    return sealed.data if sealed is not None and target.made(sealed, PROTOCOL) else None
