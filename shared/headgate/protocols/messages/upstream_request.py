@@ -66,6 +66,9 @@ def write_request(request: Request, target: Target, names: NameMap | None = None
     body.update(_write_sampling(request, target, plan, losses))
     _write_marks(body, request, target, losses)
     _announce(request, losses)
+    if plan.max_tokens < (request.sampling.max_tokens or 0):
+        detail = f"{request.sampling.max_tokens} became {plan.max_tokens}, the most that {target.model} writes"
+        losses.append(Loss("max_tokens", "clamped", detail))
     return body, losses
 
 

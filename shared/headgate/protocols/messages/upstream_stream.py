@@ -71,7 +71,8 @@ class StreamReader:
             return []
         try:
             payload = strict_loads(data.decode())
-            handler = self._handlers.get(payload["type"])
+            # Some proxies send a bare {"error": …}.
+            handler = self._handlers.get(payload.get("type", "error" if "error" in payload else None))
             return handler(payload) if handler else []
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             if event == "ping" or data.strip() in (b"", b"[DONE]"):
@@ -83,7 +84,7 @@ class StreamReader:
         if self._over:
             return []
         if self._stop.get("stop_reason") is not None:
-            return self._message_stop({})
+            return self.read("message_stop", b'{"type":"message_stop"}')
         return self._fail(self._broken("stream_truncated", "ended the stream before the answer was complete"))
 
     def _message_start(self, payload: Mapping[str, Any]) -> list[Event]:
@@ -97,8 +98,11 @@ class StreamReader:
         raw = dict(payload["content_block"])
         kind = _text(raw["type"])
         before: list[Event] = []
+        if not self._begun:
+            self._begun = True
+            before = [Started()]
         if self._search is not None and kind != "web_search_tool_result":
-            before = self._flush_search()
+            before += self._flush_search()
         if kind == "tool_use" and raw["name"] == self._json_tool and self._json_tool is not None:
             kind = "json"
             self._answered = True
@@ -233,6 +237,9 @@ class StreamReader:
 
     def _message_delta(self, payload: Mapping[str, Any]) -> list[Event]:
         self._stop = {**self._stop, **payload["delta"]}
+        for name in ("stop_reason", "stop_sequence"):
+            if self._stop.get(name) is not None:
+                _text(self._stop[name])
         self._usage = merge_usage(self._usage, payload.get("usage"))
         return []
 
@@ -244,7 +251,10 @@ class StreamReader:
         if reason == "tool_calls" and self._answered and not self._called:
             reason = "stop"
         sequence, details = self._stop.get("stop_sequence"), self._stop.get("stop_details")
-        events = self._flush_search() + self._assembler.finish()
+        events: list[Event] = []
+        for index in list(self._blocks):
+            events += self._block_stop({"index": index})
+        events += self._flush_search() + self._assembler.finish()
         self._over = True
         return [
             *events,

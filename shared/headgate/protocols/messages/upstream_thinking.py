@@ -95,7 +95,7 @@ def _display(request: Request) -> str:
 
 def _max_tokens(request: Request, target: Target, thinking: int) -> int:
     if request.sampling.max_tokens is not None:
-        return request.sampling.max_tokens
+        return min(request.sampling.max_tokens, target.max_output_tokens or request.sampling.max_tokens)
     if target.max_output_tokens is None:
         return UNKNOWN_MODEL_TOKENS + thinking
     return min(target.max_output_tokens, DEFAULT_ANSWER_TOKENS + thinking)

@@ -40,8 +40,7 @@ def json_tool_name(request: Request, target: Target) -> str | None:
     if format is None or format.type != "json_schema" or not target.lacks("json_schema"):
         return None
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", format.name or "json_response")[:64]
-    names = names_of(request, NAME_LIMIT)
-    taken = {names.to_wire(tool.name, getattr(tool, "namespace", None)) for tool in request.tools if _named(tool)}
+    taken = names_of(request, NAME_LIMIT).known()
     while name in taken:
         name += "_"
     return name
@@ -188,10 +187,6 @@ def _object_schema(schema: Mapping[str, Any] | None) -> Block:
     if not schema:
         return {"type": "object", "properties": {}}
     return dict(schema) if schema.get("type") == "object" else {**schema, "type": "object"}
-
-
-def _named(tool: Tool) -> bool:
-    return isinstance(tool, (FunctionTool, CustomTool))
 
 
 def _identity(tool: Tool) -> tuple[ToolKind, str]:
