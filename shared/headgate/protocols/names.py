@@ -56,6 +56,10 @@ class NameMap:
         """The client's name for an upstream's; a name never given to the upstream (a model made it up) stays."""
         return self.split(name)[1]
 
+    def known(self) -> tuple[str, ...]:
+        """Every name given to the upstream so far, in order."""
+        return tuple(self._names)
+
     def split(self, name: str) -> tuple[str | None, str]:
         """(namespace, name) for an upstream's name."""
         return self._names.get(name, (None, name))
