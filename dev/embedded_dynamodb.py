@@ -35,8 +35,7 @@ class EmbeddedDynamoDB:
 
     def start(self) -> EmbeddedDynamoDB:
         """Start the child and wait until it listens."""
-        sink = open(self._log, "ab") if self._log else open(os.devnull, "wb")
-        with sink:
+        with open(self._log or os.devnull, "ab") as sink:
             process = subprocess.Popen(
                 [sys.executable, str(Path(__file__).resolve()), str(self._wanted_port)],
                 stdin=subprocess.PIPE,

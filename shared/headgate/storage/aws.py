@@ -130,12 +130,19 @@ class Connection:
         ``StoreUnavailable``, ``StoreFault``."""
         return await self.run(lambda: self.call_blocking(method, parameters))
 
+    async def download(self, parameters: Mapping[str, Any]) -> bytes:
+        """The whole content of an S3 object. Raises as ``call`` does."""
+        return await self.run(lambda: self._guarded(lambda: self.connect().get_object(**parameters)["Body"].read()))
+
     def call_blocking(self, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The same from ordinary code, in the caller's thread."""
+        return self._guarded(lambda: getattr(self.connect(), method)(**parameters))
+
+    def _guarded(self, work: Callable[[], T]) -> T:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            return getattr(self.connect(), method)(**parameters)
+            return work()
         except ClientError as error:
             raise _translate(error.response) from error
         except BotoCoreError as error:
@@ -156,6 +163,8 @@ def make_client(service: str, region: str | None, *, workers: int = 8, timeout: 
         user_agent=f"headgate/{__version__} Botocore/{botocore.__version__}",
         parameter_validation=False,
         disable_request_compression=True,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
         tcp_keepalive=True,
         max_pool_connections=workers,
         connect_timeout=min(2.0, timeout),
@@ -187,8 +196,4 @@ def _broken(error: Exception) -> Exception:
     from botocore.exceptions import HTTPClientError
 
     text = f"{type(error).__name__}: {error}"
-    return (
-        StoreUnavailable(text)
-        if isinstance(error, HTTPClientError | BotoConnectionError)
-        else StoreFault(text)
-    )
+    return StoreUnavailable(text) if isinstance(error, HTTPClientError | BotoConnectionError) else StoreFault(text)

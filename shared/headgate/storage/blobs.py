@@ -63,9 +63,7 @@ class BlobStore:
     async def _get(self, owner: str, digest: str) -> str:
         parameters = {"Bucket": self._bucket, "Key": self._name(owner, digest)}
         try:
-            data = await self._connection.run(
-                lambda: self._connection.call_blocking("get_object", parameters)["Body"].read()
-            )
+            data = await self._connection.download(parameters)
         except StoreFault as fault:
             if fault.reason.startswith("NoSuchKey"):
                 raise BlobMissing(digest) from None

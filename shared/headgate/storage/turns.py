@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headgate.errors import GatewayError, not_found
-from headgate.storage.aws import ConditionFailed, StoreFault
+from headgate.storage.aws import StoreFault
 from headgate.storage.blobs import BlobMissing, BlobStore
 from headgate.storage.table import Item, Table
 from headgate.storage.turn_ids import TurnId, parse_id
@@ -29,7 +29,8 @@ from headgate.storage.turn_ids import TurnId, parse_id
 CHUNK = 350_000
 """Bytes per item. DynamoDB takes 400 kB with names and keys."""
 MAX_CHUNKS = 999
-_HEAD = "000"
+HEAD = "000"
+"""How the sort key of a head item ends."""
 _LAST = "~"
 _PATH = 16
 _OWN_BYTES = 12
@@ -98,6 +99,7 @@ class TurnStore:
         """Store a turn. Repeating it is harmless. ``ancestors``: the chain before it, if it is at hand (oldest
         first); it makes later reads of a much-forked conversation faster."""
         id = _own_id(turn.id)
+        _check_parent(id, turn.parent_id)
         turn = replace(turn, expires_at=turn.expires_at or turn.created_at + self._ttl)
         text, has_blobs = await self._text(turn)
         data = await self._table.connection.run(lambda: _compress(text)) if len(text) > _LARGE else _compress(text)
@@ -113,7 +115,7 @@ class TurnStore:
         await asyncio.gather(*(self._table.put(item) for item in rest))
         head = {
             "pk": id.root,
-            "sk": id.sort_prefix + _HEAD,
+            "sk": id.sort_prefix + HEAD,
             "data": chunks[0],
             "chunks": len(chunks),
             "digest": digest,
@@ -172,17 +174,13 @@ class TurnStore:
         where = parse_id(id)
         if where is None:
             raise missing(id)
-        try:
-            await self._table.delete(
-                (where.root, where.sort_prefix + _HEAD),
-                condition="#owner = :owner AND expires_at > :now",
-                names={"#owner": "owner"},
-                values={":owner": owner, ":now": int(self._clock())},
-            )
-        except ConditionFailed:
-            raise missing(id) from None
-        left = await self._items(where, attributes=("pk", "sk"))
-        await self._table.batch_write(deletes=[(item["pk"], item["sk"]) for item in left])
+        items = await self._items(where, attributes=("pk", "sk", "owner", "expires_at"))
+        heads = [item for item in items if item["sk"] == where.sort_prefix + HEAD]
+        if not heads or heads[0]["owner"] != owner or heads[0]["expires_at"] <= self._clock():
+            raise missing(id)
+        # A turn that lacks a chunk is not found, so this order leaves nothing readable, and a repetition finishes it.
+        await self._table.batch_write(deletes=[(item["pk"], item["sk"]) for item in items if "owner" not in item])
+        await self._table.delete((where.root, where.sort_prefix + HEAD))
 
     async def _items(self, id: TurnId, attributes: tuple[str, ...] = ()) -> list[Item]:
         low, high = id.sort_prefix, id.sort_prefix + _LAST
@@ -193,7 +191,11 @@ class TurnStore:
         text = json.dumps(content, separators=(",", ":"))
         if self._blobs is None or len(text) <= self._blobs.threshold:
             return text, False
-        content = await self._blobs.detach(turn.owner, content)
+        try:
+            content = await self._blobs.detach(turn.owner, content)
+        except RecursionError:
+            # Nested deeper than Python recurses: json copes with it, so it is kept whole in the table.
+            return text, False
         return json.dumps(content, separators=(",", ":")), True
 
     async def _read(
@@ -256,7 +258,7 @@ class _Found:
             depth, id, chunk = item["sk"].split("#")
             if self._depths.setdefault(depth, id) != id:
                 self.forked = True
-            if chunk == _HEAD:
+            if chunk == HEAD:
                 self.heads[id] = item
             else:
                 self._chunks[item["sk"]] = item["data"]
@@ -311,6 +313,13 @@ def _own_id(id: str) -> TurnId:
     return where
 
 
+def _check_parent(id: TurnId, parent_id: str | None) -> None:
+    parent = None if parent_id is None else _own_id(parent_id)
+    fits = id.depth == 0 if parent is None else (parent.root, parent.depth + 1) == (id.root, id.depth)
+    if not fits:
+        raise ValueError("a turn's id must have been made by new_id from its parent's")
+
+
 def _chunk_key(id: TurnId, number: int, digest: bytes) -> str:
     return f"{id.sort_prefix}{number:03d}.{digest[:4].hex()}"
 
@@ -329,7 +338,7 @@ def _content(turn: Turn) -> dict[str, Any]:
 
 
 def _compress(text: str) -> bytes:
-    """Long texts are mostly base64 or already time-critical: for them the fast level."""
+    """The fast level for long texts: they are mostly base64, which hardly gets smaller by more effort."""
     return zlib.compress(text.encode(), 6 if len(text) <= _LARGE else 2)
 
 
