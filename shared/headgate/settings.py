@@ -37,7 +37,8 @@ class Settings:
 
     Table names are DynamoDB's. ``blob_bucket``: S3 bucket for large media, None keeps them in the state table.
     ``state_ttl`` and ``log_ttl`` are seconds. ``max_request_bytes`` bounds a request body as the function receives it
-    (a function URL passes at most 6 MB). ``provider_secrets``: SSM path prefix that ends in ``/``; a provider's key
+    (a function URL passes at most 6 MB), ``max_logged_body_bytes`` what the request log keeps of a body where a key's
+    policy has bodies logged. ``provider_secrets``: SSM path prefix that ends in ``/``; a provider's key
     stands at ``<prefix><provider>``. ``seal_secret`` or ``seal_secret_parameter`` (an SSM parameter's name): what
     the tokens around providers' sealed bytes are authenticated with. ``origin_secret``: the header value that only
     the CDN in front knows, None where there is no CDN. ``region`` None: botocore finds it as every AWS tool does.
@@ -52,7 +53,7 @@ class Settings:
     state_ttl: int = 30 * DAY
     log_ttl: int = 30 * DAY
     max_request_bytes: int = 6 * 1024 * 1024
-    max_stored_bytes: int = 32 * 1024 * 1024
+    max_logged_body_bytes: int = 1_000_000
     log_level: str = "INFO"
     provider_secrets: str | None = None
     seal_secret: bytes | None = field(default=None, repr=False)
@@ -79,7 +80,9 @@ class Settings:
             state_ttl=read.whole("HEADGATE_STATE_TTL_DAYS", 30, 1, 3650) * DAY,
             log_ttl=read.whole("HEADGATE_LOG_TTL_DAYS", 30, 1, 3650) * DAY,
             max_request_bytes=read.whole("HEADGATE_MAX_REQUEST_BYTES", default.max_request_bytes, 1024, 2**31),
-            max_stored_bytes=read.whole("HEADGATE_MAX_STORED_BYTES", default.max_stored_bytes, 1024, 2**31),
+            max_logged_body_bytes=read.whole(
+                "HEADGATE_MAX_LOGGED_BODY_BYTES", default.max_logged_body_bytes, 0, 10_000_000
+            ),
             log_level=read.choice("HEADGATE_LOG_LEVEL", _LEVELS, default.log_level),
             provider_secrets=prefix if prefix is None or prefix.endswith("/") else prefix + "/",
             seal_secret=None if secret is None else secret.encode(),

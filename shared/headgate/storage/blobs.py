@@ -24,6 +24,14 @@ _MARK = "$blob"
 _BASE64 = re.compile(r"(?:data:[^,]{0,200};base64,)?[A-Za-z0-9+/_-]+={0,2}", re.ASCII)
 
 
+MAX_NESTING = 200
+"""How deep a JSON value may be nested to be searched. Deeper ones, which no honest client sends, stay in the table."""
+
+
+class TooDeep(Exception):
+    """The value is nested deeper than ``MAX_NESTING``."""
+
+
 class BlobMissing(Exception):
     """An object is not there any more."""
 
@@ -40,7 +48,7 @@ class BlobStore:
 
     async def detach(self, owner: str, value: Any) -> Any:
         """Store the large base64 strings of a JSON value and return the value with references in their place.
-        Raises ``StoreUnavailable``, ``StoreFault``."""
+        Raises ``TooDeep``, ``StoreUnavailable``, ``StoreFault``."""
         blobs: dict[str, str] = {}
         value = _detach(value, blobs)
         await asyncio.gather(*(self._put(self._name(owner, digest), text) for digest, text in blobs.items()))
@@ -73,19 +81,21 @@ class BlobStore:
         return data.decode()
 
 
-def _detach(value: Any, blobs: dict[str, str]) -> Any:
+def _detach(value: Any, blobs: dict[str, str], depth: int = 0) -> Any:
     if isinstance(value, str):
         if len(value) <= THRESHOLD or not _BASE64.fullmatch(value):
             return value
         digest = hashlib.sha256(value.encode()).hexdigest()
         blobs[digest] = value
         return {_MARK: digest, "size": len(value)}
+    if not isinstance(value, list | dict):
+        return value
+    if depth > MAX_NESTING:
+        raise TooDeep
     if isinstance(value, list):
-        return [_detach(member, blobs) for member in value]
-    if isinstance(value, dict):
-        copy = {name: _detach(member, blobs) for name, member in value.items()}
-        return {_MARK: None, "value": copy} if _MARK in copy else copy
-    return value
+        return [_detach(member, blobs, depth + 1) for member in value]
+    copy = {name: _detach(member, blobs, depth + 1) for name, member in value.items()}
+    return {_MARK: None, "value": copy} if _MARK in copy else copy
 
 
 def _collect(value: Any, digests: set[str]) -> None:

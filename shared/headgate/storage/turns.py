@@ -22,7 +22,7 @@ from typing import Any
 
 from headgate.errors import GatewayError, not_found
 from headgate.storage.aws import StoreFault
-from headgate.storage.blobs import BlobMissing, BlobStore
+from headgate.storage.blobs import BlobMissing, BlobStore, TooDeep
 from headgate.storage.table import Item, Table
 from headgate.storage.turn_ids import TurnId, parse_id
 
@@ -193,8 +193,7 @@ class TurnStore:
             return text, False
         try:
             content = await self._blobs.detach(turn.owner, content)
-        except RecursionError:
-            # Nested deeper than Python recurses: json copes with it, so it is kept whole in the table.
+        except TooDeep:
             return text, False
         return json.dumps(content, separators=(",", ":")), True
 
