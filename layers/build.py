@@ -117,7 +117,8 @@ def prune_botocore(package: Path, services: Iterable[str]) -> None:
 def compile_tree(output: Path, mount: str) -> bool:
     """Compile everything under ``output``, which Lambda mounts at ``mount``; False if no matching Python is here.
 
-    Unchecked hashes: the files' times change on the way through a zip, and nothing edits them afterwards."""
+    Unchecked hashes: the files' times change on the way through a zip, and nothing edits them afterwards. The path
+    inside them is the mounted one, so that two builds in two directories give the same layer."""
     python = find_runtime_python()
     if python is None:
         print(f"headgate: no Python {RUNTIME_VERSION} found, so no .pyc is shipped: cold starts are slower", flush=True)
