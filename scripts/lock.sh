@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Writes the three lock files anew: exact versions with the hashes of every wheel, for Python 3.11 and later on every platform.
 #
 #   layers/dependencies/requirements.txt   what the dependencies layer ships (arm64 and x86_64 alike)
@@ -8,8 +8,8 @@
 # The layer is locked first and constrains the other two, so what is tested is what is deployed.
 #
 # usage: scripts/lock.sh [--upgrade | --upgrade-package NAME …]      (needs `uv`)
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+set -eu
+cd "$(dirname "$0")/.."
 export UV_CUSTOM_COMPILE_COMMAND="make lock"
 lock() {
   # Index addresses stay out of the files: each machine installs from the index that it is configured for.
