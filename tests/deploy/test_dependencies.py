@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from tests.deploy.rendering import ROOT
 
 LAYER, RUN, TEST = "layers/dependencies/requirements.txt", "requirements/run.txt", "requirements/test.txt"

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from mangum import Mangum
+
 from tests.deploy.rendering import ROOT
 
 ENDPOINTS = {

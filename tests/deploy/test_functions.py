@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+
 from tests.deploy.rendering import ROOT, load_template, of_type, references, render, transform
 
 FUNCTIONS = {

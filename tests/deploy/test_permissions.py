@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from tests.deploy.rendering import load_template, of_type, render
 
 SSM = "arn:aws:ssm:eu-central-1:111122223333:parameter/headgate/headgate"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.deploy.rendering import ROOT, of_type, references, render, walk
 
 TABLES = {"StateTable": True, "LogsTable": True, "ControlTable": False, "MetricsTable": True}

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dev.embedded_dynamodb import EmbeddedDynamoDB, table_settings
 
+from dev.embedded_dynamodb import EmbeddedDynamoDB, table_settings
 from headgate import cli
 from headgate.access.keys import KeyStore
 from headgate.cli import CommandError, follow, main, moment, span, stack_table

@@ -1,12 +1,12 @@
 """The generated conversations keep the grammar that protocol tests rely on."""
 
 from hypothesis import given
-from tests.strategies import answers, conversations, requests, usages
 
 from headgate.conversation import Item, Request, ToolCall, ToolResult
 from headgate.events import events_of
 from headgate.fold import fold
 from headgate.usage import Usage
+from tests.strategies import answers, conversations, requests, usages
 
 
 @given(conversations())

@@ -32,7 +32,7 @@ def build_app(*routers: APIRouter, services: Services | None = None) -> FastAPI:
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Edge, origin_secret=services.settings.origin_secret)
+    app.add_middleware(Edge, observer=services.observer, origin_secret=services.settings.origin_secret)
     return app
 
 

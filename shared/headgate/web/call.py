@@ -16,7 +16,6 @@ from headgate import usage as money
 from headgate.access.keys import KeyRecord, parse_credentials
 from headgate.errors import GatewayError, invalid_request
 from headgate.losses import Loss, header_value
-from headgate.observe import logger
 from headgate.protocols.contract import Unseal
 from headgate.protocols.registry import error_body
 from headgate.protocols.sealing import sealer, unsealer
@@ -152,7 +151,7 @@ class Call:
         try:
             await self.services.logs.write(row)
         except (StoreUnavailable, StoreFault) as error:
-            logger().error("request log not written", extra={"request_id": self.request_id, "reason": str(error)})
+            self.services.observer.logger.error("request log not written", extra={"reason": str(error)})
 
 
 Endpoint = Callable[[Call], Awaitable[Response]]

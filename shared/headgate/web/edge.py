@@ -13,7 +13,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headgate.errors import GatewayError, server_error
-from headgate.observe import logger
+from headgate.observe import Observer, request_scope
 from headgate.protocols.registry import error_body
 
 
@@ -29,8 +29,9 @@ class Edge:
     """Wraps the application. ``origin_secret``: when set, only requests that carry it in ``x-headgate-origin`` pass,
     so that the function URL cannot be used around the CloudFront domain."""
 
-    def __init__(self, app: ASGIApp, origin_secret: str | None = None) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer, origin_secret: str | None = None) -> None:
         self._app = app
+        self._observer = observer
         self._origin_secret = origin_secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,11 +60,12 @@ class Edge:
         try:
             if self._origin_secret is not None:
                 self._check_origin(scope, self._origin_secret)
-            await self._app(scope, receive, send_with_id)
+            with request_scope(request_id):
+                await self._app(scope, receive, send_with_id)
         except GatewayError as error:
             await send_error(scope, send_with_id, error)
-        except Exception:
-            logger().exception("unhandled error", extra={"request_id": request_id, "path": path})
+        except Exception:  # the last resort: a defect must reach the client as an error, and the log
+            self._observer.logger.exception("unhandled error", extra={"request_id": request_id, "path": path})
             if begun:
                 # The runtime ends the stream with an error trailer.
                 raise

@@ -19,7 +19,6 @@ from headgate.conversation import Request
 from headgate.errors import GatewayError, invalid_request, server_error
 from headgate.events import Failed
 from headgate.losses import Loss
-from headgate.observe import logger
 from headgate.protocols.contract import Reply
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.routing.attempt import first_success, may_move_on
@@ -161,8 +160,8 @@ class Exchange:
             self._settle(serving)
             await self._kept(serving)
             yield closing
-        except Exception as error:  # noqa: BLE001 the client must get the protocol's error event, whatever broke
-            logger().exception("defect while streaming", extra={"request_id": call.request_id})
+        except Exception as error:  # the client must get the protocol's error event, whatever broke
+            call.services.observer.logger.exception("defect while streaming")
             call.error = error if isinstance(error, GatewayError) else server_error()
             yield serving.fail(call.error)
 
@@ -286,7 +285,7 @@ class Exchange:
             await self._work.keep(serving)
             self._call.stored = True
         except (StoreUnavailable, StoreFault) as error:
-            logger().error("turn not stored", extra={"request_id": self._call.request_id, "reason": str(error)})
+            self._call.services.observer.logger.error("turn not stored", extra={"reason": str(error)})
             self._call.losses.append(Loss("store", "not_stored", "the state table did not take the turn"))
             return False
         return True

@@ -48,7 +48,7 @@ async def create(call: Call) -> Response:
     if not call.keeps_content:
         raise thread_error(
             "thread_unsupported_request",
-            "This API key has logging switched off (policy setting 'logging'), so no thread can be kept.",
+            "Logging is off for this API key (key policy 'logging': 'off'), so no thread can be kept.",
         )
     return await (_continue_thread(call, body, previous) if previous else _create_thread(call, body))
 
@@ -72,7 +72,7 @@ async def _create_thread(call: Call, body: dict[str, Any]) -> Response:
 async def _continue_thread(call: Call, body: dict[str, Any], previous: str) -> Response:
     chain = await call.services.turns.load_chain(previous, call.owner, thread_not_found)
     stored = {
-        **chain[0].settings,
+        "settings": chain[0].settings,
         "messages": [message for turn in chain for message in (*turn.input, *turn.output)],
     }
     leases, token = call.services.continuations, secrets.token_hex(8)

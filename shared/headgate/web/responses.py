@@ -125,13 +125,14 @@ async def create(call: Call) -> Response:
             )
         )
 
+    model = str(body["model"])
     work = Work(
         body=body,
         sent=with_history(body, turns, items),
         id=id,
         keep=keep if wants_store and call.keeps_content else None,
         stream=bool(body.get("stream")),
-        model=body["model"],
+        model=model,
         providers=wanted_providers(body),
     )
     return await answer(call, work)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from headgate.access.keys import KeyStore
 from headgate.catalog.catalog import Catalog
+from headgate.observe import Observer
 from headgate.providers.auth import Credentials
 from headgate.routing.transport import Transport
 from headgate.settings import Settings
@@ -28,6 +29,8 @@ class Services:
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self.settings = settings
+        name = environ.get("POWERTOOLS_SERVICE_NAME") or environ.get("AWS_LAMBDA_FUNCTION_NAME") or "headgate"
+        self.observer = Observer(name, settings.log_level)
         self.catalog = Catalog.bundled()
         self.transport = Transport()
         self.dynamodb = Connection("dynamodb", settings.region)
@@ -68,6 +71,7 @@ class Services:
 
     async def start(self) -> None:
         """Open what the first request would otherwise wait for. No request is sent."""
+        self.observer.warm()
         self.transport.warm()
         self.dynamodb.connect()
 

@@ -196,3 +196,8 @@ def _announce(request: Request, losses: list[Loss]) -> None:
 def _user_id(user: str) -> str:
     # The vendor takes at most 256 characters; a digest still tells users apart.
     return user if len(user) <= 256 else hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def reader_options(request: Request, target: Target) -> dict[str, Any]:
+    """What the reader of the answer must know of the request: the tool that stands for structured output, if any."""
+    return {"json_tool": json_tool_name(request, target)}
