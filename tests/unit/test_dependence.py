@@ -12,7 +12,7 @@ ORDER = ["core", "protocols", "providers", "catalog", "routing", "web"]
 BESIDE = {"storage": {"core", "settings"}, "access": {"core", "settings", "storage"}}
 ANYONE = {"settings", "observe"}
 PROTOCOLS = {path.name for path in (PACKAGE / "protocols").iterdir() if path.is_dir() and path.name[0] != "_"}
-NO_INPUT_OR_OUTPUT = {"httpx", "boto3", "botocore", "socket", "asyncio", "http", "threading", "os", "time"}
+NO_INPUT_OR_OUTPUT = {"httpx", "boto3", "botocore", "socket", "asyncio", "http", "threading", "os"}
 
 
 def layer(module: str) -> str:
