@@ -1,0 +1,87 @@
+"""What the endpoints of OpenAI's two APIs share: parsing, error answers, prompt sizes, the model list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+
+from . import openai_common as openai
+from .caches import Block
+from .delivery import Reply, packed
+from .openai_common import Refused
+from .reading import Heard
+from .recorder import Recorded
+from .shapes import Problem
+from .tokens import count
+from .world import World
+
+
+def blocks(heard: Heard, tools: Any) -> list[Block]:
+    """The prompt as the cache and the token count see it: tools, system texts, items."""
+    parts = [json.dumps(tool) for tool in tools or []] + heard.system
+    result = [Block(text, count(text)) for text in parts]
+    for item in heard.items:
+        text = "\n".join([*item.texts, item.name, item.arguments])
+        # A fixed price for each medium and a little for each turn, as the vendor has.
+        size = count(text) + 85 * len(item.media) + 3
+        result.append(Block("\n".join([item.kind, item.role, text, *item.media]), size))
+    return result
+
+
+def refusal(recorded: Recorded, refused: Refused) -> Reply:
+    """An error answer."""
+    kind = "text/html" if refused.html else "application/json"
+    headers = {**openai.headers(), **refused.headers}
+    return Reply(recorded, headers, refused.body(), status=refused.status, content_type=kind)
+
+
+def parsed(raw: bytes) -> Any:
+    """The JSON body. Raises Refused."""
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        text = (
+            "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP "
+            "library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)"
+        )
+        raise Refused(400, text)
+    return body
+
+
+async def guarded(request: Request, work: Callable[[World, Recorded, str, Any], Reply]) -> Reply:
+    """Records a request and answers it with ``work(world, recorded, key, body)``, or with the refusal it raises."""
+    world: World = request.app.state.world
+    raw = await request.body()
+    recorded = world.record(request, raw)
+    try:
+        return work(world, recorded, openai.key_of(request), parsed(raw))
+    except Problem as problem:
+        return refusal(recorded, openai.worded(problem))
+    except Refused as refused:
+        return refusal(recorded, refused)
+
+
+async def models(request: Request) -> Reply:
+    """GET /models and /models/{id}."""
+    world: World = request.app.state.world
+    recorded = world.record(request, b"")
+    try:
+        openai.key_of(request)
+        wanted = request.path_params.get("model")
+        if wanted is None:
+            data = [_model(name) for name in [*openai.LISTED, *world.models]]
+            return Reply(recorded, openai.headers(), packed({"object": "list", "data": data}))
+        if not openai.known(wanted, world.models):
+            raise Refused(404, f"The model '{wanted}' does not exist", "model_not_found", "model")
+        return Reply(recorded, openai.headers(), packed(_model(wanted)))
+    except Refused as refused:
+        return refusal(recorded, refused)
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 1735689600, "owned_by": "system"}

@@ -1,0 +1,53 @@
+"""The endpoints of OpenAI's Responses API: ``/responses`` and ``/responses/input_tokens``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+
+from . import openai_common as openai
+from . import responses_answer as answers
+from .brain import plan
+from .delivery import Reply, packed
+from .openai_http import blocks, guarded, refusal
+from .recorder import Recorded
+from .responses_request import read
+from .world import World
+
+
+async def create(request: Request) -> Reply:
+    """POST /responses."""
+    return await guarded(request, _create)
+
+
+def _create(world: World, recorded: Recorded, key: str, body: Any) -> Reply:
+    heard = read(body, key, world.stored_items, world.models)
+    chosen = plan(heard, world.outside(recorded))
+    if chosen.faults.status is not None:
+        wrong = refusal(recorded, openai.failure(chosen.faults))
+        wrong.faults = chosen.faults
+        return wrong
+    owner = f"{key}\0{body['model']}\0{body.get('prompt_cache_key') or ''}"
+    answer = answers.Answer(body, chosen, world.prompts.automatic(owner, blocks(heard, body.get("tools"))), key)
+    answers.build(answer)
+    if body.get("store") is not False:
+        for item in answer.items:
+            world.store_item(item["id"])
+    reply = Reply(recorded, openai.headers(), faults=chosen.faults, connections=world.connections)
+    if body.get("stream"):
+        reply.script = answers.script(answer, world.frames)
+    else:
+        reply.body = packed(answers.response(answer, answers.status_of(chosen)))
+    return reply
+
+
+async def count_tokens(request: Request) -> Reply:
+    """POST /responses/input_tokens."""
+    return await guarded(request, _count)
+
+
+def _count(world: World, recorded: Recorded, key: str, body: Any) -> Reply:
+    heard = read(body, key, world.stored_items, world.models, counting=True)
+    total = sum(block.tokens for block in blocks(heard, body.get("tools")))
+    return Reply(recorded, openai.headers(), packed({"object": "response.input_tokens", "input_tokens": total}))
