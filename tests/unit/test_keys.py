@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dev.embedded_dynamodb import EmbeddedDynamoDB
 from starlette.datastructures import Headers
 
+from dev.embedded_dynamodb import EmbeddedDynamoDB
 from headgate.access.keys import KeyStore, hash_key, mask, new_key, parse_credentials
 from headgate.access.policy import Policy
 from headgate.errors import GatewayError

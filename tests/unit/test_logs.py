@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from dev.embedded_dynamodb import EmbeddedDynamoDB
 
+from dev.embedded_dynamodb import EmbeddedDynamoDB
 from headgate.storage.aws import Connection
 from headgate.storage.logs import BODY_LIMIT, DAY_MS, LogRow, LogStore
 from headgate.storage.table import Table

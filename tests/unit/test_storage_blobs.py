@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dev.embedded_dynamodb import EmbeddedDynamoDB
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dev.embedded_dynamodb import EmbeddedDynamoDB
 from headgate.errors import GatewayError
 from headgate.storage import blobs as blobs_module
 from headgate.storage.aws import Connection, StoreFault

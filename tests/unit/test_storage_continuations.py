@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from dev.embedded_dynamodb import EmbeddedDynamoDB
 
+from dev.embedded_dynamodb import EmbeddedDynamoDB
 from headgate.errors import GatewayError
 from headgate.storage.aws import Connection
 from headgate.storage.continuations import AlreadyContinued, Continuations, ContinueInFlight

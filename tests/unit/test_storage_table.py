@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
-from dev.embedded_dynamodb import EmbeddedDynamoDB
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dev.embedded_dynamodb import EmbeddedDynamoDB
 from headgate.errors import GatewayError
 from headgate.storage import schema
 from headgate.storage.aws import ConditionFailed, Connection, StoreFault, StoreUnavailable

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dev.embedded_dynamodb import EmbeddedDynamoDB, table_settings
 
+from dev.embedded_dynamodb import EmbeddedDynamoDB, table_settings
 from headgate.errors import GatewayError
 from headgate.storage.aws import Connection, StoreFault, StoreUnavailable
 from headgate.storage.table import Table
