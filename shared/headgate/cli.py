@@ -237,13 +237,14 @@ def _logs(arguments: argparse.Namespace) -> LogStore:
 
 
 def _table(arguments: argparse.Namespace, role: str) -> Table:
-    region = arguments.region
+    settings = Settings.from_env(os.environ)
+    region = arguments.region or settings.region
     if arguments.table:
         name = arguments.table
     elif arguments.stack_name:
         name = _stack_table(arguments.stack_name, role, region)
     else:
-        name = Settings.from_env(os.environ).table_names()[role]
+        name = settings.table_names()[role]
     return Table(Connection("dynamodb", region), name)
 
 

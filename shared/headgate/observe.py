@@ -70,7 +70,7 @@ class Observer:
         if self._logger is None:
             from aws_lambda_powertools import Logger
 
-            handler = logging.StreamHandler(self._stream or sys.stdout)
+            handler = logging.StreamHandler(self._stream or _Stdout())
             self._logger = Logger(
                 service=self._service,
                 level=self._level,
@@ -121,6 +121,45 @@ class Observer:
             if hasattr(plain, "init"):
                 delattr(plain, "init")
             self._logger = None
+
+
+_observer: Observer | None = None
+
+
+def configure(service: str, level: str = "INFO", *, stream: TextIO | None = None) -> Observer:
+    """Set this process's observer, in place of the one before."""
+    global _observer
+    reset()
+    _observer = Observer(service, level, stream=stream)
+    return _observer
+
+
+def observer() -> Observer:
+    """This process's observer; without ``configure`` one named ``headgate``."""
+    return _observer or configure("headgate")
+
+
+def logger() -> Logger:
+    """The logger of this process's observer."""
+    return observer().logger
+
+
+def reset() -> None:
+    """Forget this process's observer and take its handler away."""
+    global _observer
+    if _observer is not None:
+        _observer.close()
+        _observer = None
+
+
+class _Stdout:
+    """Standard output as it is at the time of writing: test runners and servers exchange it."""
+
+    def write(self, text: str) -> None:
+        sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 def _serialize(line: Mapping[str, Any]) -> str:

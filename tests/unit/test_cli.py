@@ -185,7 +185,9 @@ def test_tables_of_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_as_a_command(names: dict[str, str]) -> None:
+    """Also with the region in ``AWS_REGION`` only, which botocore by itself does not read."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "shared")}
+    del environment["AWS_DEFAULT_REGION"]
     command = [sys.executable, "-m", "headgate.cli", "keys", "list"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

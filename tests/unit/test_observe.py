@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headgate import observe
 from headgate.access.keys import mask
 from headgate.observe import Observer, redact, request_scope
 
@@ -120,3 +121,17 @@ def test_closing_lets_the_next_one_choose_anew(observer: Observer, stream: io.St
     assert [line["message"] for line in lines(other)] == ["two"]
     again.close()
     assert logging.getLogger("test-observe").handlers == []
+
+
+def test_the_process_has_one_observer_that_follows_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    observe.configure("first", "ERROR")
+    observe.logger().info("dropped by level")
+    observe.configure("second")
+    observe.logger().info("kept")
+    line = json.loads(capsys.readouterr().out)
+    assert (line["service"], line["message"]) == ("second", "kept")
+    observe.reset()
+    observe.logger().info("by default")
+    assert json.loads(capsys.readouterr().out)["service"] == "headgate"
+    observe.reset()
+    assert logging.getLogger("headgate").handlers == []
