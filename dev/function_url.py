@@ -25,7 +25,9 @@ STREAMED = "application/vnd.awslambda.http-integration-response"
 
 _DELIMITER = bytes(8)
 # They belong to the client's connection and never reach a function.
-_HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "expect", "proxy-connection"})
+_HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "expect", "proxy-connection"}
+)
 _TEXT = ("text/", "application/json", "application/javascript", "application/xml")
 
 
