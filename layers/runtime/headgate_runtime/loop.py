@@ -46,7 +46,7 @@ async def serve(environ: Mapping[str, str]) -> int:
         if function.app is not None:
             lifespan = Lifespan(function.app)
             await lifespan.start()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, Lambda is told
         logger.exception("the function could not be started")
         await _report(api, f"{PREFIX}/init/error", error)
         return 1
@@ -79,7 +79,7 @@ async def _handle(api: RuntimeApi, function: Function, lifespan: Lifespan | None
                 logger.error("the Runtime API answered %d to a response", reply.status)
         else:
             raise TypeError("this function has no handler for events that are not HTTP requests")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, Lambda is told
         logger.exception("the invocation failed")
         await _report(api, invocation.path("error"), error, invocation)
 
@@ -125,7 +125,7 @@ async def _restore(api: RuntimeApi, app: Application | None) -> int:
         reply = await api.call("GET", f"{PREFIX}/restore/next")
         if reply.status != 200:
             raise RuntimeError(f"the Runtime API answered {reply.status} to a request for the restore")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, Lambda is told
         logger.exception("the snapshot failed")
         await _report(api, f"{PREFIX}/init/error", error, kind="Runtime.BeforeSnapshotError")
         return _BEFORE_SNAPSHOT_FAILED
@@ -136,7 +136,7 @@ async def _restore(api: RuntimeApi, app: Application | None) -> int:
             result: Any = hook()
             if inspect.isawaitable(result):
                 await result
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, Lambda is told
         logger.exception("a restore hook failed")
         await _report(api, f"{PREFIX}/restore/error", error, kind="Runtime.AfterRestoreError")
         return _AFTER_RESTORE_FAILED
