@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from json.encoder import encode_basestring, encode_basestring_ascii  # type: ignore[attr-defined]
 from typing import Any
 
@@ -268,31 +267,3 @@ def close(reply: Reply, usage: Usage) -> bytes:
         return sse.DONE
     chunk = {**envelope(reply, "chat.completion.chunk"), "choices": [], **totals(usage, reply)}
     return sse.frame(None, chunk) + sse.DONE
-
-
-class ChoicesWriter:
-    """Several choices in one stream, each from an upstream call of its own. The stream ends when the last choice
-    does, or with an error when one fails."""
-
-    def __init__(self, reply: Reply, count: int) -> None:
-        self._reply = reply
-        self._writers = [StreamWriter(replace(reply, choice=index), alone=False) for index in range(count)]
-        self._open = set(range(count))
-
-    def write(self, choice: int, event: Event) -> bytes:
-        """The frames for one event of one choice."""
-        if choice not in self._open:
-            return b""
-        frames = self._writers[choice].write(event)
-        if isinstance(event, Failed):
-            self._open.clear()
-        elif isinstance(event, Finished):
-            self._open.discard(choice)
-            if not self._open:
-                usages = [writer.folder.answer().usage for writer in self._writers]
-                frames += close(self._reply, sum(usages[1:], usages[0]))
-        return frames
-
-    def body(self) -> dict[str, Any]:
-        """The answers so far as one ``chat.completion`` object."""
-        return write_answers([writer.folder.answer() for writer in self._writers], self._reply)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from headgate.conversation import Extra, Media, MediaKind, OpaquePart, Part, Refusal, Text, Thought
 from headgate.errors import invalid_request, unsupported
@@ -25,6 +25,7 @@ _AUDIO_FORMATS = {
 }
 _EXTENSIONS = {"pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown", "json": "application/json"}
 _IMAGE_STARTS = {"iVBOR": "image/png", "/9j/": "image/jpeg", "R0lG": "image/gif", "UklG": "image/webp"}
+_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
 _FEATURES = {"image": "image", "audio": "audio"}
 
 
@@ -97,7 +98,8 @@ def _data_url(url: str, path: str) -> tuple[str, str]:
     if not comma or not data:
         raise invalid_request(f"Invalid '{path}': expected a data URL with base64 content.", param=path)
     if "base64" not in parameters:
-        data = base64.b64encode(unquote_to_bytes(data)).decode()
+        plain = _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), data.encode())
+        data = base64.b64encode(plain).decode()
     return media_type.strip().lower() or "text/plain", data
 
 

@@ -33,8 +33,8 @@ __all__ = ["Relay", "prepare"]
 
 
 class Relay:
-    """Passes one answer through. After the end: ``usage``; ``finish``, the upstream's word; ``error``, if a frame
-    or a cut stream said so; ``saw_output``: something of the answer itself has passed."""
+    """Passes one answer through. ``usage`` so far; ``finish``, the upstream's word; ``error``, if a frame or a cut
+    stream said so; ``saw_output``: something of the answer itself has passed; ``done``: the closing frame has."""
 
     def __init__(self, reply: Reply, target: Target) -> None:
         self._reply = reply
@@ -43,7 +43,7 @@ class Relay:
         self._asked = wants_usage(reply)
         self._model = b'"model":' + json.dumps(reply.model).encode()
         self._from: bytes | None = None
-        self._done = False
+        self.done = False
         self._unfinished: int = reply.body.get("n") or 1
         self._kept: list[bytes] | None = [] if reply.extra.get("keep") else None
         self._json: dict[str, Any] | None = None
@@ -61,7 +61,7 @@ class Relay:
 
     def feed(self, frame: bytes) -> bytes:
         """One whole SSE frame in, what the client gets out. After the end or an error: nothing."""
-        if self._done:
+        if self.done:
             return b""
         source = self._from
         if source is not None and source in frame:
@@ -84,20 +84,18 @@ class Relay:
 
     def end(self) -> bytes:
         """The stream is over: what is still owed to the client."""
-        if self._done:
+        if self.done:
             return b""
-        self._done = True
+        self.done = True
         if self._unfinished <= 0:
             # Complete all the same: some servers send no [DONE].
             return sse.DONE
         return self._broken("The provider's stream ended before its answer was complete.", "stream_truncated")
 
     def json(self, raw: bytes) -> dict[str, Any]:
-        """An answer that is not streamed. Raises GatewayError where it is none, or an error in disguise."""
-        try:
-            payload: Any = json.loads(raw)
-        except (ValueError, RecursionError):
-            payload = None
+        """An answer that is not streamed. Raises ValueError where it is no JSON, GatewayError where it is an error
+        in spite of its status, or no completion."""
+        payload: Any = json.loads(raw)
         if not isinstance(payload, dict) or not isinstance(cast("dict[str, Any]", payload).get("choices"), list):
             if isinstance(payload, dict) and payload.get("error"):
                 self.error = error_of(payload)
@@ -114,9 +112,15 @@ class Relay:
         choices = [choice for choice in body["choices"] if isinstance(choice, dict)]
         self.finish = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
         self.saw_output = True
-        self._done = True
+        self.done = True
         self._json = body
         return body
+
+    def fail(self, error: GatewayError) -> bytes:
+        """End the stream with ``error``; the answer so far stands, without a finish reason."""
+        self.done = True
+        self.error = error
+        return sse.frame(None, {"error": error_body(error)["error"]})
 
     def _learn(self, frame: bytes) -> bytes:
         """A frame without the model's name as known: the first one, ``[DONE]``, a comment, an error."""
@@ -124,7 +128,7 @@ class Relay:
         if data is None:
             return frame
         if data.strip() == b"[DONE]":
-            self._done = True
+            self.done = True
             return frame
         found = _MODEL.search(frame)
         if found is None:
@@ -134,9 +138,7 @@ class Relay:
 
     def _broken(self, text: str, code: str = "invalid_provider_response") -> bytes:
         """End with an error of ours, in the protocol's form."""
-        self._done = True
-        self.error = GatewayError(424, "provider_error", code, text, model=self._route)
-        return sse.frame(None, {"error": error_body(self.error)["error"]})
+        return self.fail(GatewayError(424, "provider_error", code, text, model=self._route))
 
     def _inspect(self, frame: bytes) -> bytes:
         """A closer look at a frame that may hold the first output or an error."""
@@ -146,7 +148,7 @@ class Relay:
         if chunk.get("error"):
             self.error = error_of(chunk)
             self.error.model = self._route
-            self._done = True
+            self.done = True
         groq = chunk.get("x_groq")
         if isinstance(groq, dict) and isinstance(groq.get("usage"), dict) and not self.usage.total:
             self._read_usage(groq["usage"])
