@@ -11,29 +11,46 @@ from headgate.protocols.sse import parse_frame
 
 
 def accumulate(frames: Iterable[bytes]) -> dict[str, Any]:
-    """The Message that ``frames`` stream, as a request without ``stream`` would have given it. Block and delta types
-    that we do not know are kept as far as they came; frames that are no JSON are passed over."""
-    message: dict[str, Any] = {}
-    blocks: dict[int, dict[str, Any]] = {}
-    inputs: dict[int, str] = {}
-    for frame in frames:
-        payload = _payload(frame)
+    """The Message that ``frames`` stream, as a request without ``stream`` would have given it; ``{}`` where none was
+    begun. Block types that we do not know are kept as they started; frames of the wrong form are passed over."""
+    whole = _Whole()
+    for each in frames:
+        _, data = parse_frame(each)
+        try:
+            whole.take(json.loads(data or b"{}"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return whole.message()
+
+
+class _Whole:
+    def __init__(self) -> None:
+        self._message: dict[str, Any] = {}
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._inputs: dict[int, str] = {}
+
+    def take(self, payload: Mapping[str, Any]) -> None:
         match payload.get("type"):
             case "message_start":
-                message = {**payload["message"]}
+                self._message = {**payload["message"]}
             case "content_block_start":
-                blocks[payload["index"]] = {**payload["content_block"]}
+                self._blocks[payload["index"]] = {**payload["content_block"]}
             case "content_block_delta":
-                _apply(blocks.setdefault(payload["index"], {}), payload["delta"], inputs, payload["index"])
+                index = payload["index"]
+                _apply(self._blocks[index], payload["delta"], self._inputs, index)
             case "message_delta":
                 rest = {name: value for name, value in payload.items() if name not in ("type", "delta", "usage")}
-                message |= {**rest, **payload["delta"]}
-                message["usage"] = merge_usage(message.get("usage") or {}, payload.get("usage"))
+                self._message |= {**rest, **payload["delta"]}
+                self._message["usage"] = merge_usage(self._message.get("usage") or {}, payload.get("usage"))
             case _:
-                continue
-    for index, text in inputs.items():
-        blocks[index]["input"] = _object(text)
-    return {**message, "content": [blocks[index] for index in sorted(blocks)]} if message else {}
+                return
+
+    def message(self) -> dict[str, Any]:
+        if not self._message:
+            return {}
+        for index, text in self._inputs.items():
+            self._blocks[index]["input"] = _object(text)
+        return {**self._message, "content": [self._blocks[index] for index in sorted(self._blocks)]}
 
 
 def _apply(block: dict[str, Any], delta: Mapping[str, Any], inputs: dict[int, str], index: int) -> None:
@@ -52,15 +69,6 @@ def _apply(block: dict[str, Any], delta: Mapping[str, Any], inputs: dict[int, st
             block["content"] = (block.get("content") or "") + (delta.get("content") or "")
         case _:
             return
-
-
-def _payload(frame: bytes) -> dict[str, Any]:
-    _, data = parse_frame(frame)
-    try:
-        payload = json.loads(data or b"{}")
-    except ValueError:
-        return {}
-    return payload if isinstance(payload, dict) else {}
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -105,7 +105,9 @@ class Relay:
     frame. ``saw_output``: content has gone by. ``done``: nothing more follows."""
 
     def __init__(self, reply: Reply, target: Target) -> None:
+        self.usage = Usage()
         self.finish: str | None = None
+        self.body: dict[str, Any] | None = None
         self.error: GatewayError | None = None
         self.saw_output = False
         self.done = False
@@ -113,23 +115,6 @@ class Relay:
         self._target = target
         self._raw_usage: dict[str, Any] = {}
         self._kept: list[bytes] | None = [] if reply.extra.get("keep") else None
-        self._body: dict[str, Any] | None = None
-
-    @property
-    def usage(self) -> Usage:
-        """The tokens counted so far."""
-        return read_usage(self._raw_usage)
-
-    @usage.setter
-    def usage(self, usage: Usage) -> None:
-        raise AttributeError("the relay reads its usage from the stream")
-
-    @property
-    def body(self) -> dict[str, Any] | None:
-        """The Message so far, where it is kept."""
-        if self._body is None and self._kept:
-            return accumulate(self._kept) or None
-        return self._body
 
     def feed(self, frame: bytes) -> bytes:
         """One whole frame of the upstream, as the client gets it; nothing once the answer has ended."""
@@ -143,6 +128,8 @@ class Relay:
         out = self._slow(frame)
         if self._kept is not None:
             self._kept.append(out)
+            if self.done:
+                self.body = accumulate(self._kept) or None
         return out
 
     def _slow(self, frame: bytes) -> bytes:
@@ -174,7 +161,7 @@ class Relay:
         message = payload.get("message")
         if not isinstance(message, dict):
             return self._broken("sent an event of the wrong form")
-        self._raw_usage = merge_usage({}, message.get("usage"))
+        self._count(message.get("usage"))
         model = f'"model":{json.dumps(self._reply.model)}'.encode()
         frame = _MODEL.sub(lambda _: model, frame, count=1)
         if self._own_id() and isinstance(message.get("id"), str):
@@ -184,7 +171,7 @@ class Relay:
         return frame
 
     def _delta(self, frame: bytes, payload: Mapping[str, Any]) -> bytes:
-        self._raw_usage = merge_usage(self._raw_usage, payload.get("usage"))
+        self._count(payload.get("usage"))
         delta = payload.get("delta")
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
         if isinstance(reason, str):
@@ -192,6 +179,10 @@ class Relay:
         end = frame.rfind(b"}")
         added = f',"cost":{json.dumps(cost(self._reply, self.usage), separators=(",", ":"))}'
         return frame[:end] + added.encode() + frame[end:]
+
+    def _count(self, usage: object) -> None:
+        self._raw_usage = merge_usage(self._raw_usage, usage)
+        self.usage = read_usage(self._raw_usage)
 
     def _own_id(self) -> bool:
         return bool(self._reply.extra.get("own_id"))
@@ -201,8 +192,7 @@ class Relay:
         if self.done:
             return b""
         if self.finish is not None:
-            self.done = True
-            return frame("message_stop", {"type": "message_stop"})
+            return self.feed(frame("message_stop", {"type": "message_stop"}))
         return self._broken("ended the stream before the answer was complete", "stream_truncated")
 
     def fail(self, error: GatewayError) -> bytes:
@@ -211,6 +201,8 @@ class Relay:
             return b""
         self.done = True
         self.error = error
+        if self._kept is not None:
+            self.body = accumulate(self._kept) or None
         request_id = self._reply.extra.get("request_id")
         return frame("error", error_body(error, request_id if isinstance(request_id, str) else None))
 
@@ -229,12 +221,12 @@ class Relay:
             raise ValueError("a Message is a JSON object")
         self.done = True
         self.saw_output = True
-        self._raw_usage = merge_usage({}, body.get("usage"))
+        self._count(body.get("usage"))
         reason = body.get("stop_reason")
         self.finish = reason if isinstance(reason, str) else None
         body["model"] = self._reply.model
         if self._own_id():
             body["id"] = self._reply.id
         body["cost"] = cost(self._reply, self.usage)
-        self._body = body
+        self.body = body
         return body

@@ -35,7 +35,8 @@ MESSAGES: dict[ThreadCode, str] = {
     "response can be continued only once.",
     "thread_continue_in_flight": "Another request is still continuing from the same `previous_message_id`.",
     "thread_fingerprint_mismatch": "A field that must stay the same across a thread's turns differs.",
-    "thread_unsupported_request": "This request cannot be kept as a thread. Send the full conversation without `thread`.",
+    "thread_unsupported_request": "This request cannot be kept as a thread. "
+    "Send the full conversation without `thread`.",
 }
 
 
