@@ -305,14 +305,17 @@ class Emulator:
 
 
 @contextlib.contextmanager
-def in_thread(emulator: Emulator) -> Iterator[Emulator]:
-    """Run an emulator on an event loop in a thread of its own, for callers that have none or block theirs."""
+def in_thread(emulator: Emulator, *, prewarm: int = 0) -> Iterator[Emulator]:
+    """Run an emulator on an event loop in a thread of its own, for callers that have none or block theirs. ``prewarm``
+    environments of each function are ready before it is handed out."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="lambda-emulator", daemon=True)
     thread.start()
     try:
         asyncio.run_coroutine_threadsafe(emulator.start(), loop).result()
         try:
+            if prewarm:
+                asyncio.run_coroutine_threadsafe(emulator.prewarm(count=prewarm), loop).result()
             yield emulator
         finally:
             asyncio.run_coroutine_threadsafe(emulator.stop(), loop).result()

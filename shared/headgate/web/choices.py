@@ -8,7 +8,7 @@ from typing import Any
 
 from headgate.errors import GatewayError
 from headgate.events import Event, Failed, Finished
-from headgate.protocols.chat_completions.client_stream import ChoicesWriter
+from headgate.protocols.chat_completions.choices import ChoicesWriter
 from headgate.protocols.contract import Reply
 from headgate.usage import Usage
 from headgate.web.serving import TranslatedServing

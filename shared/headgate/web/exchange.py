@@ -29,7 +29,6 @@ from headgate.storage.aws import StoreFault, StoreUnavailable
 from headgate.tokens import estimate_request
 from headgate.usage import cost
 from headgate.web.call import Call, json_response
-from headgate.web.choices import ChoicesServing
 from headgate.web.headers import upstream_headers
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
 from headgate.web.streams import EventStream
@@ -177,6 +176,9 @@ class Exchange:
         if relayed:
             serving: Serving = await self._open_relay(candidate)
         elif work.choices > 1:
+            # Only the Chat Completions function ever needs it.
+            from headgate.web.choices import ChoicesServing
+
             many = [self._open_translated(candidate, choice) for choice in range(work.choices)]
             serving = ChoicesServing(await _all_or_none(many), self._reply(candidate))
         else:
