@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from dev.embedded_dynamodb import EmbeddedDynamoDB
+from dev.serve import Backends, backends
+from tests.gateway import UPSTREAMS, Origin, Upstream, origin
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +27,30 @@ def dynamodb(dynamodb_server: EmbeddedDynamoDB, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     return dynamodb_server
+
+
+@pytest.fixture(scope="session")
+def gateway_backends() -> Iterator[Backends]:
+    """Tables and simulated providers for every gateway of the session."""
+    with backends() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def origins(gateway_backends: Backends) -> Iterator[Callable[[Upstream], Origin]]:
+    """Origins by the upstream protocol that they reach, started when first asked for."""
+    with contextlib.ExitStack() as stack:
+        started: dict[Upstream, Origin] = {}
+
+        def get(upstream: Upstream) -> Origin:
+            if upstream not in started:
+                started[upstream] = stack.enter_context(origin(gateway_backends, UPSTREAMS[upstream][0]))
+            return started[upstream]
+
+        yield get
+
+
+@pytest.fixture(scope="session")
+def gateway_origin(origins: Callable[[Upstream], Origin]) -> Origin:
+    """The origin as `make run` serves it."""
+    return origins("messages")

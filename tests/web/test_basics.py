@@ -1,0 +1,51 @@
+"""What every answer of the gateway has, over each frontend."""
+
+import httpx
+import pytest
+
+from tests.gateway import Origin
+
+PATHS = {
+    "/v1/responses": {"model": "gpt-4o-mini", "input": "Hello"},
+    "/v1/chat/completions": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]},
+    "/v1/messages": {"model": "gpt-4o-mini", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]},
+}
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", PATHS)
+def test_an_answer_says_who_served_it_and_leaves_one_log_row(
+    gateway_origin: Origin, path: str, stream: bool, slash: str
+):
+    answer = gateway_origin.post(path + slash, {**PATHS[path], "stream": stream})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-headgate-provider"] == "openai"
+    assert answer.headers["x-headgate-model"] == "openai/gpt-4o-mini"
+    assert answer.headers["x-headgate-attempts"] == "1"
+    assert answer.headers["x-headgate-simulated"] == "true"
+    row = gateway_origin.log_row(answer.headers["x-request-id"])
+    assert (row.status, row.provider, row.model, row.model_served) == (
+        200,
+        "openai",
+        "gpt-4o-mini",
+        "openai/gpt-4o-mini",
+    )
+    assert row.input_tokens > 0 and row.output_tokens > 0 and row.cost_pico and row.simulated
+    assert row.stream is stream and row.endpoint == path
+    assert row.ttfb_ms is not None and row.duration_ms >= row.ttfb_ms
+    assert row.request_body is None and row.response_body is None
+    assert [attempt["status"] for attempt in row.attempts] == [200]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"authorization": "sk-hg-v1-" + "0" * 64}, {"authorization": "Bearer: x"}, {"x-api-key": "sk-other"}],
+)
+def test_a_wrong_key_is_a_401_in_the_protocols_envelope(gateway_origin: Origin, path: str, headers: dict[str, str]):
+    answer = httpx.post(gateway_origin.url + path, json=PATHS[path], headers=headers)
+    assert answer.status_code == 401
+    body = answer.json()
+    assert body["error"]["type"] == "authentication_error" and body["error"]["message"]
+    assert ("type" in body) is (path == "/v1/messages")
