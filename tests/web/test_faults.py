@@ -1,0 +1,264 @@
+"""Upstreams that fail in every way, and bodies that must never reach one."""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.gateway import Origin, Upstream
+
+UPSTREAM_NAMES: list[Upstream] = ["responses", "chat_completions", "messages"]
+MODELS = {"responses": "gpt-4o-mini", "chat_completions": "gpt-4o-mini", "messages": "claude-haiku-4-5"}
+FRONTENDS = ["responses", "chat_completions", "messages"]
+PATHS = {
+    "responses": "/v1/responses",
+    "chat_completions": "/v1/chat/completions",
+    "messages": "/v1/messages",
+}
+
+
+def request(frontend: str, model: str, text: str, **fields: Any) -> dict[str, Any]:
+    if frontend == "responses":
+        return {"model": model, "input": text, **fields}
+    body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
+    return body | {"max_tokens": 4000} if frontend == "messages" else body
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    found = []
+    for frame in text.replace("\r\n", "\n").split("\n\n"):
+        data = [line[6:] for line in frame.split("\n") if line.startswith("data: ")]
+        if data and data[0] != "[DONE]":
+            found.append(json.loads("\n".join(data)))
+    return found
+
+
+pairs = pytest.mark.parametrize(
+    ("frontend", "upstream"), [(frontend, upstream) for frontend in FRONTENDS for upstream in UPSTREAM_NAMES]
+)
+
+
+@pairs
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("directive", "status", "code"),
+    [
+        ("[[fail:429 retry-after=7]]", 429, None),
+        ("[[fail:500]]", 424, None),
+        ("[[fail:401]]", 424, None),
+        ("[[fail:400]]", 400, None),
+        ("[[fail:529]]", 424, None),
+    ],
+)
+def test_a_refusal_before_the_first_byte_has_a_status_of_its_own(
+    origins: Callable[[Upstream], Origin], frontend: str, upstream: Upstream, stream: bool, directive: str,
+    status: int, code: str | None,
+):  # fmt: skip
+    origin = origins(upstream)
+    answer = origin.post(PATHS[frontend], request(frontend, MODELS[upstream], directive, stream=stream))
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert error["message"] and error["type"]
+    if frontend == "messages":
+        assert answer.json()["type"] == "error"
+    else:
+        assert {"code", "param"} <= set(error)
+    assert answer.headers.get("retry-after") == ("7" if status == 429 else None)
+    row = origin.log_row(answer.headers["x-request-id"])
+    assert row.status == status and row.error_message == error["message"] and row.attempts
+    # What the provider said is handed on; what an HTTP library or an interpreter says never is.
+    assert not any(word in answer.text for word in ("httpx", "Traceback", "httpcore", "Errno"))
+
+
+def end_of(frontend: str, text: str) -> dict[str, Any]:
+    """The error that ends a broken stream, checked for the protocol's own form."""
+    found = events(text)
+    if frontend == "responses":
+        assert found[-1]["type"] == "response.failed"
+        numbers = [event["sequence_number"] for event in found]
+        assert numbers == sorted(set(numbers))
+        assert found[-1]["response"]["status"] == "failed"
+        return found[-1]["response"]["error"]
+    if frontend == "messages":
+        assert found[-1]["type"] == "error"
+        assert "message_stop" not in text
+        return found[-1]["error"]
+    assert found[-1]["error"]["message"]
+    assert not any(choice.get("finish_reason") for event in found for choice in event.get("choices", []))
+    return found[-1]["error"]
+
+
+@pairs
+@pytest.mark.parametrize("directive", ["[[error-after:2]]", "[[cut-after:2]]", "[[junk-after:2]]"])
+def test_a_stream_that_breaks_ends_in_the_protocols_own_error(
+    origins: Callable[[Upstream], Origin], frontend: str, upstream: Upstream, directive: str
+):
+    origin = origins(upstream)
+    text = f"{directive}[[slow:0.01]][[tokens:30]]"
+    answer = origin.post(PATHS[frontend], request(frontend, MODELS[upstream], text, stream=True))
+    assert answer.status_code == 200
+    error = end_of(frontend, answer.text)
+    assert error["message"]
+    assert not any(word in answer.text for word in ("httpx", "httpcore", "RemoteProtocol", "Expecting", "JSONDecode"))
+    row = origin.log_row(answer.headers["x-request-id"])
+    assert row.error_message and row.error_code
+
+
+@pairs
+def test_a_200_whose_first_event_is_an_error_is_an_error_status(
+    origins: Callable[[Upstream], Origin], frontend: str, upstream: Upstream
+):
+    answer = origins(upstream).post(
+        PATHS[frontend], request(frontend, MODELS[upstream], "[[error-first]]", stream=True)
+    )
+    assert answer.status_code == 424, answer.text
+    assert answer.json()["error"]["message"]
+
+
+@pytest.fixture(scope="module")
+def impatient(gateway_backends: Any):
+    from tests.gateway import origin
+
+    limits = {"HEADGATE_FIRST_BYTE_TIMEOUT": "0.5", "HEADGATE_IDLE_TIMEOUT": "0.5"}
+    with origin(gateway_backends, limits) as started:
+        yield started
+
+
+@pytest.mark.parametrize("frontend", FRONTENDS)
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5"])
+def test_silence_ends_within_the_limits(impatient: Origin, frontend: str, model: str):
+    slow = impatient.post(PATHS[frontend], request(frontend, model, "[[slow-headers:3]]", stream=True))
+    assert slow.status_code == 504, slow.text
+    silent = impatient.post(PATHS[frontend], request(frontend, model, "[[silent-after:2]][[tokens:30]]", stream=True))
+    assert silent.status_code == 200
+    assert "too long" in end_of(frontend, silent.text)["message"]
+
+
+BAD = {
+    "responses": [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b'{"model": "gpt-4o-mini"}',
+        b'{"model": "gpt-4o-mini", "input": 7}',
+        b'{"model": "gpt-4o-mini", "input": ""}',
+        b'{"input": "x"}',
+        b'{"model": 3, "input": "x"}',
+        b'{"model": "gpt-4o-mini", "input": "x", "temperature": 2.5}',
+        b'{"model": "gpt-4o-mini", "input": "x", "temperature": NaN}',
+        b'{"model": "gpt-4o-mini", "input": "x", "max_output_tokens": -1}',
+        b'{"model": "gpt-4o-mini", "input": "x", "top_logprobs": 21}',
+        b'{"model": "gpt-4o-mini", "input": [{"role": "wizard", "content": "x"}]}',
+        b'{"model": "gpt-4o-mini", "input": "x", "tools": "none"}',
+        b'{"model": "gpt-4o-mini", "input": "x", "include": ["everything"]}',
+        b'{"model": "gpt-4o-mini", "input": "\xff"}',
+        b'{"model": "no-such-model", "input": "x"}',
+        b"[" * 100_000,
+    ],
+    "chat_completions": [
+        b'{"model": "gpt-4o-mini"}',
+        b'{"model": "gpt-4o-mini", "messages": "oops"}',
+        b'{"model": "gpt-4o-mini", "messages": []}',
+        b'{"messages": [{"role": "user", "content": "x"}]}',
+        b'{"model": "gpt-4o-mini", "messages": [{"role": "wizard", "content": "x"}]}',
+        b'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}], "n": 129}',
+        b'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}], "max_tokens": -1}',
+        b'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}], "frequency_penalty": 3}',
+        b'{"model": "no-such-model", "messages": [{"role": "user", "content": "x"}]}',
+    ],
+    "messages": [
+        b'{"model": "claude-haiku-4-5", "max_tokens": 5}',
+        b'{"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "x"}]}',
+        b'{"model": "claude-haiku-4-5", "max_tokens": "5", "messages": [{"role": "user", "content": "x"}]}',
+        b'{"model": "claude-haiku-4-5", "max_tokens": 5, "messages": []}',
+        b'{"model": "claude-haiku-4-5", "max_tokens": 5, "messages": "oops"}',
+        b'{"model": "claude-haiku-4-5", "max_tokens": 5, "messages": [{"role": "wizard", "content": "x"}]}',
+        b'{"model": "claude-haiku-4-5", "max_tokens": 5, "temperature": 1.5, '
+        b'"messages": [{"role": "user", "content": "x"}]}',
+        b'{"model": "no-such-model", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}',
+    ],
+}
+
+
+@pytest.mark.parametrize(("frontend", "body"), [(name, body) for name, bodies in BAD.items() for body in bodies])
+def test_a_bad_body_is_refused_and_reaches_no_upstream(gateway_origin: Origin, frontend: str, body: bytes):
+    before = len(gateway_origin.backends.simulated.recorded())
+    answer = gateway_origin.post(PATHS[frontend], body)
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert error["type"] == "invalid_request_error" and len(error["message"]) > 10
+    assert "pydantic" not in error["message"] and "errors.pydantic.dev" not in error["message"]
+    assert (answer.json().get("type") == "error") is (frontend == "messages")
+    assert len(gateway_origin.backends.simulated.recorded()) == before
+    assert gateway_origin.log_row(answer.headers["x-request-id"]).status == 400
+
+
+@pytest.mark.parametrize("frontend", FRONTENDS)
+def test_an_oversized_body_is_a_413(gateway_origin: Origin, frontend: str):
+    answer = gateway_origin.post(PATHS[frontend], request(frontend, "gpt-4o-mini", "x" * 7_000_000))
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("frontend", FRONTENDS)
+def test_a_compressed_body_is_read_and_a_bomb_is_not(gateway_origin: Origin, frontend: str):
+    import gzip
+
+    good = gzip.compress(json.dumps(request(frontend, "gpt-4o-mini", "Hello")).encode())
+    answer = gateway_origin.post(PATHS[frontend], good, headers={"content-encoding": "gzip"})
+    assert answer.status_code == 200, answer.text
+    bomb = gzip.compress(b" " * 200_000_000)
+    assert gateway_origin.post(PATHS[frontend], bomb, headers={"content-encoding": "gzip"}).status_code == 413
+    assert gateway_origin.post(PATHS[frontend], good[:-9], headers={"content-encoding": "gzip"}).status_code == 400
+    assert gateway_origin.post(PATHS[frontend], good, headers={"content-encoding": "zstd"}).status_code == 415
+
+
+@pairs
+def test_five_megabytes_in_and_twenty_out(origins: Callable[[Upstream], Origin], frontend: str, upstream: Upstream):
+    origin = origins(upstream)
+    large = request(frontend, MODELS[upstream], "word " * 1_040_000)
+    if upstream == "messages" or frontend == "messages":
+        large["max_tokens" if frontend != "responses" else "max_output_tokens"] = 50
+    answer = origin.post(PATHS[frontend], large)
+    assert answer.status_code == 200, answer.text[:500]
+    total = 0
+    body = request(frontend, MODELS[upstream], "[[tokens:150000]]", stream=True)
+    limit = "max_output_tokens" if frontend == "responses" else "max_tokens"
+    body[limit] = 1_000_000
+    with httpx.stream("POST", origin.url + PATHS[frontend], json=body, headers=origin.headers, timeout=120) as stream:
+        assert stream.status_code == 200
+        tail = b""
+        for chunk in stream.iter_bytes():
+            total += len(chunk)
+            tail = (tail + chunk)[-3_000_000:]
+    assert total > 15_000_000
+    assert b"[DONE]" in tail or b"message_stop" in tail
+
+
+def test_concurrent_streams_never_mix(origins: Callable[[Upstream], Origin]):
+    problems: list[str] = []
+
+    def run(number: int) -> None:
+        frontend, upstream = FRONTENDS[number % 3], UPSTREAM_NAMES[number // 3 % 3]
+        mark = f"mark-{number:03d}-{'abcdefgh'[number % 8]}"
+        text = f"[[slow:0.01]][[say:{' '.join([mark] * 30)}]]"
+        origin = origins(upstream)
+        answer = origin.post(PATHS[frontend], request(frontend, MODELS[upstream], text, stream=True))
+        others = [f"mark-{other:03d}" for other in range(16) if other != number]
+        if answer.text.count(f"{number:03d}") < 30 or any(other in answer.text for other in others):
+            problems.append(f"{number}: {answer.text[:300]}")
+        row = origin.log_row(answer.headers["x-request-id"])
+        if row.endpoint != PATHS[frontend] or row.model != MODELS[upstream]:
+            problems.append(f"{number}: {row}")
+
+    for upstream in UPSTREAM_NAMES:
+        origins(upstream)
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
