@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from openai._models import validate_type
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
@@ -21,6 +22,9 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "chat_completions"
 SECRET = b"0" * 32
 OWNER = "key-1"
 TARGET = Target(provider="openai", model="gpt-5.4")
+
+# Busy machines are slow machines: how long an example takes says nothing here.
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 seal = sealer(SECRET, OWNER)
 unseal = unsealer(SECRET, OWNER, "chat_completions")

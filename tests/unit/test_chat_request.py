@@ -285,7 +285,7 @@ def test_old_functions_are_tools_that_cannot_run_in_parallel():
 
 
 ANSWER = [
-    Reasoning((Thought("Because.", summary=False),), SIGNED),
+    Reasoning((Thought("Because."),), SIGNED),
     Reasoning((), SIGNED),
     Reasoning((), Sealed("messages", "red==", "anthropic", "claude-opus-4-6", "redacted")),
     Reasoning((Thought("One"), Thought("Two")), ENCRYPTED, id="rs_1"),
@@ -310,7 +310,7 @@ def test_a_client_that_kept_only_the_signature_gets_the_text_put_back():
         "reasoning_content": "Because.",
         "reasoning_details": [{"type": "reasoning.text", "signature": seal(SIGNED), "index": 0}],
     }
-    assert items(message)[0] == Reasoning((Thought("Because.", summary=False),), SIGNED)
+    assert items(message)[0] == Reasoning((Thought("Because."),), SIGNED)
 
 
 def test_a_bare_thought_gets_no_seal():

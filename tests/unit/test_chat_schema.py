@@ -86,6 +86,23 @@ REFUSED = [
     (body(stop=["a", 5]), "invalid_type", "stop[1]"),
     (body(stop=5), "invalid_type", "stop"),
     (body(seed="x"), "invalid_type", "seed"),
+    (body(seed="9" * 5000), "invalid_type", "seed"),
+    (body(seed=2**63), "invalid_value", "seed"),
+    (
+        body(tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": []}]}}),
+        "invalid_type",
+        "tool_choice.allowed_tools.tools[0].type",
+    ),
+    (
+        assistant(tool_calls=[{"id": "a", "function": {"name": "f", "arguments": ""}, "extra_content": 5}]),
+        "invalid_type",
+        "messages[0].tool_calls[0].extra_content",
+    ),
+    (
+        said(role="user", content=[{"type": "video_url", "video_url": 5}]),
+        "invalid_type",
+        "messages[0].content[0].video_url",
+    ),
     (body(tools={}), "invalid_type", "tools"),
     (body(tools=[{}]), "missing_required_parameter", "tools[0].type"),
     (body(tools=[{"type": "function"}]), "missing_required_parameter", "tools[0].function"),
@@ -170,3 +187,9 @@ def _seconds(sent):
     start = time.perf_counter()
     validate(sent)
     return time.perf_counter() - start
+
+
+def test_a_field_name_that_is_no_text_can_still_be_said():
+    with pytest.raises(GatewayError) as caught:
+        validate(body(metadata={"\ud800": 5}))
+    assert json.dumps([caught.value.message, caught.value.param], ensure_ascii=False).encode()

@@ -4,7 +4,7 @@ import json
 
 import openai
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.lib.streaming._deltas import accumulate_delta
 
@@ -47,6 +47,7 @@ from tests.unit.chat_support import (
     check_completion,
     chunks_of,
     fixture,
+    patient,
     read,
     reply,
     unseal,
@@ -104,7 +105,7 @@ def test_stream_body_and_json_agree_and_satisfy_the_sdk(case):
     assert message.get("reasoning_details") == whole.get("reasoning_details")
 
 
-@settings(max_examples=60)
+@patient
 @given(items=answers(seals=sealed("messages", "anthropic", "claude-opus-4-6") | st.none()), usage=usages())
 def test_any_answer_streams_to_the_same_body(items, usage):
     events = list(stream_of(items, usage=usage))
@@ -198,7 +199,7 @@ def test_finish_reasons(reason, word):
 
 def test_reasoning_carries_its_seal_both_ways():
     items = [
-        Reasoning((Thought("Because.", summary=False),), SIGNED),
+        Reasoning((Thought("Because."),), SIGNED),
         Reasoning((), Sealed("messages", "redacted==", "anthropic", "claude-opus-4-6", "redacted")),
         Reasoning((Thought("One"), Thought("Two")), ENCRYPTED, id="rs_1"),
         Message("assistant", (Text("Four."),)),

@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from openai.types.chat import completion_create_params
 from pydantic import TypeAdapter
 
@@ -38,7 +38,7 @@ from headgate.protocols.chat_completions.upstream_messages import wire_call_id
 from headgate.protocols.chat_completions.upstream_request import write_request
 from headgate.protocols.names import NameMap
 from tests.strategies import requests, sealed
-from tests.unit.chat_support import TARGET, target, unseal
+from tests.unit.chat_support import TARGET, patient, target, unseal
 
 PARAMS = TypeAdapter(completion_create_params.CompletionCreateParamsStreaming)
 ASK = Message("user", (Text("hi"),))
@@ -444,7 +444,7 @@ def test_call_ids():
     assert len(nine) == 9 and nine.isalnum() and wire_call_id("D681PevKs", target("call_ids_9")) == "D681PevKs"
 
 
-@settings(max_examples=80)
+@patient
 @given(requests(seals=sealed("messages", "anthropic", "claude")))
 def test_what_is_sent_is_what_openai_documents(request):
     written, _ = write_request(request, TARGET)
@@ -459,7 +459,7 @@ def test_what_is_sent_is_what_openai_documents(request):
         waiting += [call["id"] for call in message.get("tool_calls", [])]
 
 
-@settings(max_examples=80)
+@patient
 @given(requests(media=False))
 def test_a_conversation_survives_the_way_out_and_back(request):
     written, _ = write_request(request, TARGET)

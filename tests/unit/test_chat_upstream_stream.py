@@ -12,7 +12,7 @@ from headgate.fold import fold
 from headgate.protocols.chat_completions.upstream_stream import StreamReader
 from headgate.protocols.names import NameMap
 from headgate.protocols.sse import FrameSplitter, parse_frame
-from tests.unit.chat_support import FIXTURES, TARGET, fixture, frames, read, target
+from tests.unit.chat_support import FIXTURES, TARGET, fixture, frames, patient, read, target
 
 CASES = sorted(path.name for path in FIXTURES.iterdir())
 BROKEN = {"error_in_stream", "error_first", "cut"}
@@ -39,6 +39,7 @@ def test_the_event_grammar_holds(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@patient
 @given(data=st.data())
 def test_the_network_may_cut_anywhere(case, data):
     stream = b"".join(frames(case))
@@ -263,6 +264,7 @@ def test_junk_fails_once_and_ends_the_stream(line):
     assert "Traceback" not in events[-1].error.message
 
 
+@patient
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=3),

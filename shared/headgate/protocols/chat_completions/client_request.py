@@ -213,9 +213,10 @@ def _read_citations(annotations: Any) -> tuple[Citation, ...]:
     for annotation in annotations if isinstance(annotations, list) else ():
         cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
         if isinstance(cited, dict) and isinstance(cited.get("url"), str):
-            found.append(
-                Citation(cited["url"], cited.get("title"), None, cited.get("start_index"), cited.get("end_index"))
-            )
+            title, start, end = cited.get("title"), cited.get("start_index"), cited.get("end_index")
+            known = isinstance(title, str), type(start) is int, type(end) is int
+            title, start, end = (value if ok else None for value, ok in zip((title, start, end), known, strict=True))
+            found.append(Citation(cited["url"], title, None, start, end))
     return tuple(found)
 
 
@@ -274,9 +275,9 @@ def _read_choice(choice: Any, legacy: Any) -> ToolChoice | None:
         return ToolChoice("named", ((choice["type"], choice[choice["type"]]["name"]),))
     allowed = choice["allowed_tools"]
     names = tuple(
-        (tool.get("type", "function"), tool[tool.get("type", "function")]["name"])
+        (tool["type"], tool[tool["type"]]["name"])
         for tool in allowed["tools"]
-        if isinstance(tool.get(tool.get("type", "function")), dict)
+        if tool["type"] in ("function", "custom")
     )
     return ToolChoice(allowed["mode"], names)
 

@@ -87,6 +87,7 @@ class StreamWriter:
         self._calls = 0
         self._details = 0
         self._parts = 0
+        self._item_id: str | None = None
         self._legacy = legacy(reply.body)
 
     def write(self, event: Event) -> bytes:
@@ -159,7 +160,7 @@ class StreamWriter:
             case Refusal():
                 self._around('{"refusal":', "}")
             case Thought():
-                kind, field = part_type(part)
+                kind, field = part_type(part, self._item_id)
                 self._around('{"reasoning_content":', f',"index":{self._details + place}}}]}}')
                 self._between = b',"reasoning":'
                 self._middle = f',"reasoning_details":[{{"type":"{kind}","{field}":'.encode()
@@ -187,6 +188,8 @@ class StreamWriter:
     def _start_item(self, item: Item) -> bytes:
         self._parts = 0
         self._copies = 0
+        if isinstance(item, Reasoning):
+            self._item_id = item.id
         if not isinstance(item, ToolCall) or not shown(item):
             return b""
         name = tool_name(item)

@@ -13,14 +13,16 @@ from typing import Any
 
 from headgate.conversation import Reasoning, Sealed, Thought
 from headgate.losses import Loss
+from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.contract import Reply, Unseal
 
 TEXT, SUMMARY, ENCRYPTED = "reasoning.text", "reasoning.summary", "reasoning.encrypted"
 
 
-def part_type(thought: Thought) -> tuple[str, str]:
-    """(entry type, name of its text field) for a visible part."""
-    return (SUMMARY, "summary") if thought.summary else (TEXT, "text")
+def part_type(thought: Thought, item_id: str | None) -> tuple[str, str]:
+    """(entry type, name of its text field) for a visible part. Only the summaries of identified items (those of
+    Responses) are called summaries: what Claude signs is a digest, too, but a signature has its place on a text."""
+    return (SUMMARY, "summary") if thought.summary and item_id is not None else (TEXT, "text")
 
 
 def write_details(item: Reasoning, reply: Reply, item_index: int, first: int) -> list[dict[str, Any]]:
@@ -29,7 +31,7 @@ def write_details(item: Reasoning, reply: Reply, item_index: int, first: int) ->
     group = item.id or reply.item_id("rd", item_index)
     entries: list[dict[str, Any]] = []
     for thought in item.parts:
-        kind, field = part_type(thought)
+        kind, field = part_type(thought, item.id)
         entries.append({"type": kind, field: thought.text, **_tail(item.sealed, group, first + len(entries))})
     if item.sealed is not None:
         token = reply.seal(item.sealed)
@@ -121,4 +123,7 @@ def _read_group(
                 sealed = opened
     if not thoughts and sealed is None:
         return None
+    if sealed is not None and sealed.protocol != PROTOCOL:
+        # These vendors show digests only, whatever the entry was called (see ``part_type``).
+        thoughts = [replace(thought, summary=True) for thought in thoughts]
     return Reasoning(tuple(thoughts), sealed, id=key if isinstance(key, str) and not key.startswith("rd_") else None)

@@ -59,7 +59,7 @@ def wrong_type(path: str, expected: str, value: Any) -> GatewayError:
 def show(value: Any) -> str:
     """A value as it is quoted in an error: short, on one line."""
     if isinstance(value, str):
-        return f"'{value[:80]}'"
+        return f"'{_sayable(value[:80])}'"
     return str(value)[:80] if isinstance(value, int | float) else _kind(value)
 
 
@@ -103,8 +103,13 @@ def _path(path: str, location: Sequence[int | str]) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
         elif step != "[key]":
-            path += f".{step}" if path else step
+            path += f".{_sayable(step)}" if path else _sayable(step)
     return path
+
+
+def _sayable(text: str) -> str:
+    """``text`` without what UTF-8 cannot hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _kind(value: Any) -> str:

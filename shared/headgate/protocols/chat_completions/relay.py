@@ -73,7 +73,8 @@ class Relay:
                 self.finish = word.decode("utf-8", "replace")
                 self._unfinished -= 1
         if b'"usage":null' in frame:
-            frame = frame if self._asked else _NO_USAGE.sub(b"", frame, count=1)
+            if not self._asked:
+                frame = frame.replace(b',"usage":null', b"", 1)
         elif b'"usage"' in frame:
             frame = self._count(frame)
         if not self.saw_output or b'"error"' in frame or b'"x_groq"' in frame:

@@ -78,8 +78,9 @@ def _content(content: Any, path: str, role: str) -> None:
     for index, part in enumerate(parts):
         where = f"{path}.content[{index}]"
         adapter = PARTS.get(_type(part, where))
-        # Some clients give the address as a plain string.
-        if adapter is not None and not isinstance(part.get("image_url"), str):
+        # Some clients give an address as a plain string.
+        plain = part["type"] in ("image_url", "video_url") and isinstance(part.get(part["type"]), str)
+        if adapter is not None and not plain:
             check(adapter, part, where)
 
 
@@ -96,6 +97,11 @@ def _choices(body: Mapping[str, Any]) -> None:
             text = f"Invalid value: {show(kind)}. Supported values are: 'function', 'custom', and 'allowed_tools'."
             raise invalid_request(text, param="tool_choice.type")
         check(adapter, choice, "tool_choice")
+        for index, tool in enumerate(choice["allowed_tools"]["tools"] if kind == "allowed_tools" else ()):
+            path = f"tool_choice.allowed_tools.tools[{index}]"
+            named = CHOICES.get(_type(tool, path))
+            if named is not None:
+                check(named, tool, path)
     call = body.get("function_call")
     if isinstance(call, str):
         if call not in ("none", "auto"):
@@ -123,10 +129,14 @@ def _stop(stop: Any) -> None:
 
 
 def _seed(seed: Any) -> None:
-    if seed is None or type(seed) is int:
+    if seed is None:
         return
-    if not isinstance(seed, str) or not seed.removeprefix("-").isdecimal():
+    if isinstance(seed, str) and len(seed) <= 20 and seed.isascii() and seed.removeprefix("-").isdecimal():
+        seed = int(seed)
+    if type(seed) is not int:
         raise wrong_type("seed", "an integer", seed)
+    if not -(2**63) <= seed < 2**63:
+        raise invalid_request("Invalid 'seed': expected a 64-bit integer.", param="seed")
 
 
 def _together(body: Mapping[str, Any]) -> None:

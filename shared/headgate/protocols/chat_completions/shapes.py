@@ -172,15 +172,27 @@ class _CustomCall(TypedDict):
 
 
 @with_config(_CONFIG)
+class _Google(TypedDict):
+    thought_signature: NotRequired[str | None]
+
+
+@with_config(_CONFIG)
+class _ExtraContent(TypedDict):
+    google: NotRequired[_Google | None]
+
+
+@with_config(_CONFIG)
 class _FunctionToolCall(TypedDict):
     id: Annotated[str, Field(min_length=1)]
     function: _Call
+    extra_content: NotRequired[_ExtraContent | None]
 
 
 @with_config(_CONFIG)
 class _CustomToolCall(TypedDict):
     id: Annotated[str, Field(min_length=1)]
     custom: _CustomCall
+    extra_content: NotRequired[_ExtraContent | None]
 
 
 @with_config(_CONFIG)
@@ -236,6 +248,11 @@ class _ImagePart(TypedDict):
 
 
 @with_config(_CONFIG)
+class _VideoPart(TypedDict):
+    video_url: _Image
+
+
+@with_config(_CONFIG)
 class _Sound(TypedDict):
     data: str
     format: str
@@ -270,6 +287,7 @@ PARTS: dict[str, TypeAdapter[Any]] = {
     "text": TypeAdapter(_TextPart),
     "refusal": TypeAdapter(_RefusalPart),
     "image_url": TypeAdapter(_ImagePart),
+    "video_url": TypeAdapter(_VideoPart),
     "input_audio": TypeAdapter(_AudioPart),
     "file": TypeAdapter(_FilePart),
 }

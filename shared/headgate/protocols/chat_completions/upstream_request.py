@@ -104,24 +104,26 @@ def _function(tool: FunctionTool, target: Target, names: NameMap, path: str, los
     return {"type": "function", "function": function}
 
 
-def _strict(schema: Any) -> bool:
+def _strict(schema: Any, depth: int = 0) -> bool:
     """Whether every object in ``schema`` is closed and requires all its properties, as strict mode demands."""
+    if depth > 64:
+        return False
     if isinstance(schema, list):
-        return all(_strict(each) for each in schema)
+        return all(_strict(each, depth + 1) for each in schema)
     if not isinstance(schema, Mapping):
         return True
     properties = schema.get("properties")
+    inner = list(properties.values()) if isinstance(properties, Mapping) else []
     if schema.get("type") == "object" or isinstance(properties, Mapping):
         required = schema.get("required")
+        named = {each for each in required if isinstance(each, str)} if isinstance(required, list) else set[str]()
         wanted = set(properties) if isinstance(properties, Mapping) else set[str]()
-        given = set(required) if isinstance(required, list) else set[str]()
-        if schema.get("additionalProperties") is not False or wanted != given:
+        if schema.get("additionalProperties") is not False or wanted != named:
             return False
-    if isinstance(properties, Mapping) and not all(_strict(each) for each in properties.values()):
-        return False
-    nested = [value for key, value in schema.items() if key in ("items", "anyOf", "allOf", "oneOf")]
-    definitions = [schema[key] for key in ("$defs", "definitions") if isinstance(schema.get(key), Mapping)]
-    return all(_strict(each) for each in nested) and all(_strict(list(each.values())) for each in definitions)
+    inner += [schema[key] for key in ("items", "anyOf", "allOf", "oneOf") if key in schema]
+    for key in ("$defs", "definitions"):
+        inner += list(schema[key].values()) if isinstance(schema.get(key), Mapping) else []
+    return all(_strict(each, depth + 1) for each in inner)
 
 
 def _custom(tool: CustomTool, target: Target, names: NameMap, path: str, losses: list[Loss]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def _object(value: object) -> Mapping[str, Any]:
 
 def read_usage(raw: Mapping[str, Any], *, reasoning_extra: bool = False) -> Usage:
     """The upstream's ``usage`` object. reasoning_extra: its ``completion_tokens`` leave the reasoning tokens out, so
-    they are added (xAI), unless its own total shows that they are in already. DeepSeek counts cached input in ``prompt_cache_hit_tokens``."""
+    they are added (xAI), unless its own total shows that they are in already. DeepSeek counts cached input in
+    ``prompt_cache_hit_tokens``."""
     prompt = _object(raw.get("prompt_tokens_details"))
     completion = _object(raw.get("completion_tokens_details"))
     total = count(raw.get("prompt_tokens"))
