@@ -82,7 +82,7 @@ def test_every_parameter_has_its_place():
         safety_identifier="s",
         brand_new={"x": 1},
     )
-    assert losses == []
+    assert [(loss.path, loss.code) for loss in losses] == [("brand_new", "unsupported_parameter")]
     assert request.sampling == Sampling(7, 0.5, 0.9, 3, ("END",), 42, 1, -1, {"5": -100}, True, 2)
     assert request.thinking == Thinking(effort="high")
     form = OutputFormat("json_schema", {"a": 1}, "n", None, True)

@@ -101,9 +101,13 @@ _ASSISTANT = frozenset(
 
 
 def read_request(body: Mapping[str, Any], unseal: Unseal) -> tuple[Request, list[Loss]]:
-    """The request a validated ``body`` makes. Raises a 400 for media that cannot be read."""
+    """The request a validated ``body`` makes, and what of it means nothing outside this protocol: unknown fields,
+    seals that are not ours to open. Raises a 400 for media that cannot be read."""
     fields = merged(body)
-    losses: list[Loss] = []
+    extra = extra_of(fields, _KNOWN)
+    losses = [
+        Loss(name, "unsupported_parameter", "Only this protocol may know it.") for name in extra.get(PROTOCOL, ())
+    ]
     request = Request(
         model=fields["model"],
         items=tuple(_read_messages(fields["messages"], unseal, losses)),
@@ -119,7 +123,7 @@ def read_request(body: Mapping[str, Any], unseal: Unseal) -> tuple[Request, list
         choices=fields.get("n") or 1,
         user=fields.get("user"),
         metadata=fields.get("metadata"),
-        extra=extra_of(fields, _KNOWN),
+        extra=extra,
     )
     return request, losses
 
