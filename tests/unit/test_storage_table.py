@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dev.embedded_dynamodb import EmbeddedDynamoDB
+from dev.embedded_dynamodb import EmbeddedDynamoDB, one_at_a_time
 from headgate.errors import GatewayError
 from headgate.storage import schema
 from headgate.storage.aws import ConditionFailed, Connection, StoreFault, StoreUnavailable
@@ -253,3 +254,32 @@ def test_tables_have_the_declared_keys_and_expiry(dynamodb: EmbeddedDynamoDB) ->
         ttl = client.describe_time_to_live(TableName=names[role])["TimeToLiveDescription"]
         assert (ttl.get("AttributeName") == "expires_at") is definition.ttl
     assert dynamodb.create_tables("declared-") == names  # a second time changes nothing
+
+
+def test_the_embedded_server_works_on_one_request_at_a_time() -> None:
+    """Otherwise it would grant two leases at once now and then, which no real table does."""
+    inside = 0
+    overlaps: list[int] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        nonlocal inside
+        inside += 1
+        overlaps.append(inside)
+        time.sleep(0.01)
+        yield environ["wsgi.input"].read()
+        inside -= 1
+
+    serve = one_at_a_time(app)
+    answers: list[bytes] = []
+
+    def request(n: int) -> None:
+        environ = {"wsgi.input": io.BytesIO(b"%d and the next request" % n), "CONTENT_LENGTH": "1"}
+        answers.append(b"".join(serve(environ, None)))
+
+    threads = [threading.Thread(target=request, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert overlaps == [1] * 8
+    assert sorted(answers) == [b"%d" % n for n in range(8)]
