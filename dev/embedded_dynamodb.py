@@ -32,6 +32,7 @@ class EmbeddedDynamoDB:
         self._log = log
         self._patience = patience
         self._process: subprocess.Popen[str] | None = None
+        self._clients: dict[str, Any] = {}
         self.url = ""
 
     def start(self) -> EmbeddedDynamoDB:
@@ -61,6 +62,7 @@ class EmbeddedDynamoDB:
     def stop(self) -> None:
         """End the child."""
         process, self._process = self._process, None
+        self._clients.clear()
         if process is None:
             return
         process.terminate()
@@ -94,16 +96,18 @@ class EmbeddedDynamoDB:
         }
 
     def client(self, service: str) -> Any:
-        """A botocore client of this server, for set-up code."""
-        from botocore.session import get_session
+        """A botocore client of this server, for set-up code. Made once: making one takes longer than what it does."""
+        if service not in self._clients:
+            from botocore.session import get_session
 
-        return get_session().create_client(
-            service,
-            region_name=REGION,
-            endpoint_url=self.url,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
+            self._clients[service] = get_session().create_client(
+                service,
+                region_name=REGION,
+                endpoint_url=self.url,
+                aws_access_key_id="local",
+                aws_secret_access_key="local",
+            )
+        return self._clients[service]
 
     def create_tables(self, prefix: str | None = None) -> dict[str, str]:
         """Make the four tables and say their names by role. ``prefix`` None makes up a new one."""
