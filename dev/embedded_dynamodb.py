@@ -6,12 +6,13 @@ credentials; ``environment`` therefore hands out dummies together with the addre
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class EmbeddedDynamoDB:
         self._log = log
         self._patience = patience
         self._process: subprocess.Popen[str] | None = None
+        self._clients: dict[str, Any] = {}
         self.url = ""
 
     def start(self) -> EmbeddedDynamoDB:
@@ -60,6 +62,7 @@ class EmbeddedDynamoDB:
     def stop(self) -> None:
         """End the child."""
         process, self._process = self._process, None
+        self._clients.clear()
         if process is None:
             return
         process.terminate()
@@ -93,16 +96,18 @@ class EmbeddedDynamoDB:
         }
 
     def client(self, service: str) -> Any:
-        """A botocore client of this server, for set-up code."""
-        from botocore.session import get_session
+        """A botocore client of this server, for set-up code. Made once: making one takes longer than what it does."""
+        if service not in self._clients:
+            from botocore.session import get_session
 
-        return get_session().create_client(
-            service,
-            region_name=REGION,
-            endpoint_url=self.url,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
+            self._clients[service] = get_session().create_client(
+                service,
+                region_name=REGION,
+                endpoint_url=self.url,
+                aws_access_key_id="local",
+                aws_secret_access_key="local",
+            )
+        return self._clients[service]
 
     def create_tables(self, prefix: str | None = None) -> dict[str, str]:
         """Make the four tables and say their names by role. ``prefix`` None makes up a new one."""
@@ -125,6 +130,31 @@ def table_settings(names: Mapping[str, str]) -> dict[str, str]:
     return {f"HEADGATE_{role.upper()}_TABLE": name for role, name in names.items()}
 
 
+def one_at_a_time(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """A WSGI app that is never in two threads at once.
+
+    moto checks a condition and then writes, with no lock around the two: under load it lets several conditional
+    updates of one item through. A request is read before its turn comes, so a slow client holds nobody up.
+    """
+    lock = threading.Lock()
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        source = environ["wsgi.input"]
+        chunked = environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked"
+        body = source.read() if chunked else source.read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        with lock:
+            answer = app(environ, start_response)
+            try:
+                return [b"".join(answer)]
+            finally:
+                close = getattr(answer, "close", None)
+                if close is not None:
+                    close()
+
+    return serve
+
+
 def _serve(port: int) -> None:
     import logging
 
@@ -134,7 +164,8 @@ def _serve(port: int) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # A new connection for each call would cost more than the call.
     WSGIRequestHandler.protocol_version = "HTTP/1.1"
-    server = make_server("127.0.0.1", port, DomainDispatcherApplication(create_backend_app), threaded=True)
+    app = one_at_a_time(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", port, app, threaded=True)
     print(f"{_READY}http://127.0.0.1:{server.server_port}", flush=True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     server.serve_forever()

@@ -123,35 +123,6 @@ class Observer:
             self._logger = None
 
 
-_observer: Observer | None = None
-
-
-def configure(service: str, level: str = "INFO", *, stream: TextIO | None = None) -> Observer:
-    """Set this process's observer, in place of the one before."""
-    global _observer
-    reset()
-    _observer = Observer(service, level, stream=stream)
-    return _observer
-
-
-def observer() -> Observer:
-    """This process's observer; without ``configure`` one named ``headgate``."""
-    return _observer or configure("headgate")
-
-
-def logger() -> Logger:
-    """The logger of this process's observer."""
-    return observer().logger
-
-
-def reset() -> None:
-    """Forget this process's observer and take its handler away."""
-    global _observer
-    if _observer is not None:
-        _observer.close()
-        _observer = None
-
-
 class _Stdout:
     """Standard output as it is at the time of writing: test runners and servers exchange it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -11,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from headgate import observe
 from headgate.access.keys import mask
 from headgate.observe import Observer, redact, request_scope
 
@@ -123,15 +123,13 @@ def test_closing_lets_the_next_one_choose_anew(observer: Observer, stream: io.St
     assert logging.getLogger("test-observe").handlers == []
 
 
-def test_the_process_has_one_observer_that_follows_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    observe.configure("first", "ERROR")
-    observe.logger().info("dropped by level")
-    observe.configure("second")
-    observe.logger().info("kept")
-    line = json.loads(capsys.readouterr().out)
-    assert (line["service"], line["message"]) == ("second", "kept")
-    observe.reset()
-    observe.logger().info("by default")
-    assert json.loads(capsys.readouterr().out)["service"] == "headgate"
-    observe.reset()
-    assert logging.getLogger("headgate").handlers == []
+def test_standard_output_is_looked_up_for_each_line(capsys: pytest.CaptureFixture[str]) -> None:
+    observer = Observer("test-observe-stdout")
+    observer.logger.info("captured")
+    assert json.loads(capsys.readouterr().out)["message"] == "captured"
+    elsewhere = io.StringIO()
+    with contextlib.redirect_stdout(elsewhere):
+        observer.logger.info("redirected")
+    assert json.loads(elsewhere.getvalue())["message"] == "redirected"
+    assert capsys.readouterr().out == ""
+    observer.close()

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dev.embedded_dynamodb import EmbeddedDynamoDB
+from dev.embedded_dynamodb import EmbeddedDynamoDB, one_at_a_time
 from headgate.errors import GatewayError
 from headgate.storage import schema
 from headgate.storage.aws import ConditionFailed, Connection, StoreFault, StoreUnavailable
 from headgate.storage.table import Table, from_item, to_attribute, to_item
 
+ROOT = Path(__file__).resolve().parents[2]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text() | st.binary(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(min_size=1), inner, max_size=4),
@@ -253,3 +257,54 @@ def test_tables_have_the_declared_keys_and_expiry(dynamodb: EmbeddedDynamoDB) ->
         ttl = client.describe_time_to_live(TableName=names[role])["TimeToLiveDescription"]
         assert (ttl.get("AttributeName") == "expires_at") is definition.ttl
     assert dynamodb.create_tables("declared-") == names  # a second time changes nothing
+
+
+def test_the_deployment_template_declares_the_same_tables() -> None:
+    class Loader(yaml.SafeLoader):
+        """CloudFormation's tags (``!Ref`` …) stand for values that this test does not look at."""
+
+    Loader.add_multi_constructor("!", lambda loader, suffix, node: suffix)
+    template = yaml.load((ROOT / "template.yaml").read_text(), Loader)
+    resources = template["Resources"]
+    tables = {name: r for name, r in resources.items() if r["Type"] == "AWS::DynamoDB::Table"}
+    assert set(tables) == {f"{role.title()}Table" for role in schema.TABLES}  # the command line finds them by these
+    for role, definition in schema.TABLES.items():
+        resource = tables[f"{role.title()}Table"]
+        properties = resource["Properties"]
+        wanted = definition.create_parameters("x")
+        for part in ("AttributeDefinitions", "KeySchema", "BillingMode"):
+            assert properties[part] == wanted[part], (role, part)
+        expiry = properties.get("TimeToLiveSpecification")
+        assert expiry == ({"AttributeName": "expires_at", "Enabled": True} if definition.ttl else None)
+        backups = properties.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled", False)
+        assert bool(backups) >= definition.protected
+        assert bool(properties.get("DeletionProtectionEnabled", False)) >= definition.protected
+
+
+def test_the_embedded_server_works_on_one_request_at_a_time() -> None:
+    """Otherwise it would grant two leases at once now and then, which no real table does."""
+    inside = 0
+    overlaps: list[int] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        nonlocal inside
+        inside += 1
+        overlaps.append(inside)
+        time.sleep(0.01)
+        yield environ["wsgi.input"].read()
+        inside -= 1
+
+    serve = one_at_a_time(app)
+    answers: list[bytes] = []
+
+    def request(n: int) -> None:
+        environ = {"wsgi.input": io.BytesIO(b"%d and the next request" % n), "CONTENT_LENGTH": "1"}
+        answers.append(b"".join(serve(environ, None)))
+
+    threads = [threading.Thread(target=request, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert overlaps == [1] * 8
+    assert sorted(answers) == [b"%d" % n for n in range(8)]
