@@ -46,8 +46,9 @@ class ChoicesServing:
         queue: asyncio.Queue[tuple[int, Event]] = asyncio.Queue(maxsize=64)
 
         async def pump(choice: int, serving: TranslatedServing) -> None:
-            async for event in serving.events():
-                await queue.put((choice, event))
+            async for batch in serving.batches():
+                for event in batch:
+                    await queue.put((choice, event))
 
         pumps = [asyncio.create_task(pump(*pair)) for pair in enumerate(self._servings)]
         left = len(pumps)
@@ -74,8 +75,9 @@ class ChoicesServing:
         """The whole answer. Raises UpstreamFailure where one choice did not come to its end."""
 
         async def run(choice: int, serving: TranslatedServing) -> None:
-            async for event in serving.events():
-                self._writer.write(choice, event)
+            async for batch in serving.batches():
+                for event in batch:
+                    self._writer.write(choice, event)
             serving.raise_failure()
 
         await asyncio.gather(*(run(*pair) for pair in enumerate(self._servings)))

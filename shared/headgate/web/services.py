@@ -43,11 +43,12 @@ class Services:
             simulated_url=environ.get("HEADGATE_SIMULATED_PROVIDERS"),
         )
         state = Table(self.dynamodb, settings.state_table)
-        blobs = BlobStore(Connection("s3", settings.region), settings.blob_bucket) if settings.blob_bucket else None
+        self._s3 = Connection("s3", settings.region)
+        blobs = BlobStore(self._s3, settings.blob_bucket) if settings.blob_bucket else None
         self.keys = KeyStore(Table(self.dynamodb, settings.control_table))
         self.turns = TurnStore(state, settings.state_ttl, blobs)
         self.continuations = Continuations(state)
-        self.logs = LogStore(Table(self.dynamodb, settings.logs_table), settings.log_ttl)
+        self.logs = LogStore(Table(self.dynamodb, settings.logs_table), settings.log_ttl, body_limit=settings.max_logged_body_bytes)
 
     @classmethod
     def from_environment(cls) -> Services:
@@ -79,6 +80,7 @@ class Services:
         """Forget every connection of the snapshot."""
         self.transport.restored()
         self.dynamodb.recreate()
+        self._s3.recreate()
         self._secrets.connection.recreate()
         self.keys.clear()
         self.credentials.clear()

@@ -191,32 +191,34 @@ class TranslatedServing:
                 raise UpstreamFailure("stream", event.error, move_on=True, status=self._stream.status)
             self._held.append(event)
 
-    async def events(self) -> AsyncIterator[Event]:
-        """The neutral stream, ending with exactly one Finished or Failed."""
-        for event in self._held:
-            yield self._note(event)
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """The neutral stream in the groups in which the network brought it; the last group ends with the one
+        Finished or Failed there is."""
+        if self._held:
+            yield self._noted(self._held)
         try:
             async for group in self._groups:
                 if self._finished or self._failed:
                     return
-                for event in self._events(group):
-                    yield self._note(event)
-            for event in self._reader.end():
-                yield self._note(event)
+                if events := self._events(group):
+                    yield self._noted(events)
+            if not (self._finished or self._failed):
+                yield self._noted(self._reader.end())
         except UpstreamFailure as failure:
             if not (self._finished or self._failed):
-                yield self._note(Failed(failure.error))
+                yield self._noted([Failed(failure.error)])
 
     async def frames(self) -> AsyncIterator[tuple[bytes, bool]]:
         """(bytes for the client, whether these are the closing ones)."""
         write = self._writer.write
-        async for event in self.events():
-            out = write(event)
-            if type(event) in (Finished, Failed):
-                yield out, True
+        async for batch in self.batches():
+            last = batch[-1] if self._finished or self._failed else None
+            outs = [out for event in batch if event is not last and (out := write(event))]
+            if outs:
+                yield (outs[0] if len(outs) == 1 else b"".join(outs)), False
+            if last is not None:
+                yield write(last), True
                 return
-            if out:
-                yield out, False
 
     def _events(self, group: list[bytes]) -> list[Event]:
         events: list[Event] = []
@@ -226,19 +228,23 @@ class TranslatedServing:
                 events += self._reader.read(name, data)
         return events
 
-    def _note(self, event: Event) -> Event:
-        match event:
-            case UsageUpdated(usage=usage):
-                self._usage = usage
-            case StartedEvent(usage=usage) if usage is not None:
-                self._usage = usage
-            case Finished():
-                self._finished = event
-            case Failed():
-                self._failed = event
-            case _:
-                return event
-        return event
+    def _noted(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            kind = type(event)
+            if kind is Delta:
+                continue
+            match event:
+                case UsageUpdated(usage=usage):
+                    self._usage = usage
+                case StartedEvent(usage=usage) if usage is not None:
+                    self._usage = usage
+                case Finished():
+                    self._finished = event
+                case Failed():
+                    self._failed = event
+                case _:
+                    continue
+        return events
 
     def fail(self, error: GatewayError) -> bytes:
         """End the stream with ``error`` in the protocol's own form."""
@@ -247,8 +253,9 @@ class TranslatedServing:
 
     async def json(self) -> dict[str, Any]:
         """The whole answer as one object. Raises UpstreamFailure where it did not come to its end."""
-        async for event in self.events():
-            self._writer.write(event)
+        async for batch in self.batches():
+            for event in batch:
+                self._writer.write(event)
         self.raise_failure()
         return self._writer.body()
 

@@ -15,7 +15,7 @@ from headgate.errors import GatewayError
 from headgate.protocols.contract import Reply, Target
 from headgate.protocols.responses.client_answer import response_object, wants_encrypted
 from headgate.protocols.responses.echo import echo, money
-from headgate.protocols.responses.errors import answer_error, failed_response, stream_error, truncated
+from headgate.protocols.responses.errors import answer_error, failed_response, malformed, stream_error, truncated
 from headgate.protocols.responses.parts import PROTOCOL
 from headgate.protocols.responses.relay_request import prepare
 from headgate.protocols.responses.usage import usage_of, write_usage
@@ -64,6 +64,8 @@ class Relay:
             return b""
         kind = _kind(frame)
         if kind.endswith(".delta"):
+            if frame[-3:] != b"}\n\n" and not _parsed(frame):
+                return self.fail(malformed(self._model))
             self.saw_output = True
             self._last = frame
             return frame
@@ -118,7 +120,13 @@ class Relay:
         """A comment, the stream's [DONE] (which goes out with the terminal event), or an error without its event."""
         if frame.strip() == b"data: [DONE]":
             return b""
-        return self._note_error(frame) if b'"error"' in frame and _parsed(frame).get("error") else frame
+        _, data = parse_frame(frame)
+        if data is None:
+            return frame
+        event = _parsed(frame)
+        if not event:
+            return self.fail(malformed(self._model))
+        return self._note_error(frame) if event.get("error") else frame
 
     def _item(self, frame: bytes, kind: str) -> bytes:
         event = _parsed(frame)
