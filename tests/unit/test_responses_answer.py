@@ -235,7 +235,7 @@ def test_logprobs_and_refusal() -> None:
     ],
 )
 def test_every_reason(reason: Any, status: str, why: str | None) -> None:
-    stream, answer = run(events_for(Message("assistant", (Text("x"),)), ToolCall("c", "f", '{"a'), reason=reason))
+    _, answer = run(events_for(Message("assistant", (Text("x"),)), ToolCall("c", "f", '{"a'), reason=reason))
     assert answer["status"] == status
     assert answer["incomplete_details"] == ({"reason": why} if why else None)
     assert [item["status"] for item in answer["output"]] == ["completed", status]
