@@ -212,6 +212,7 @@ def test_prepare_takes_out_what_is_ours_and_nothing_else() -> None:
     }  # fmt: skip
     assert {loss.path for loss in losses} == {
         "cache_control", "input[0].cache_control", "input[0].content[0].cache_control", "input[1]",
+        "input[2].encrypted_content",
         "input[3].is_error", "tools[0].cache_control", "max_output_tokens",
     }  # fmt: skip
 

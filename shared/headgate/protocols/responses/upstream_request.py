@@ -40,8 +40,9 @@ def write_request(request: Request, target: Target, names: NameMap | None = None
         body["instructions"] = "\n\n".join(text.text for text in request.instructions)
         if any("cache_control" in bag for text in request.instructions for bag in text.extra.values()):
             losses.append(Loss("instructions.cache_control", "unsupported_parameter", "The provider caches by itself."))
-    body["input"] = write_input(request.items, target, names, losses)
+    # The tools come first, so that where two names clash the tool keeps the same one in every turn.
     _write_tools(body, request, target, names, losses)
+    body["input"] = write_input(request.items, target, names, losses)
     sampling = request.sampling
     values = {
         "max_output_tokens": sampling.max_tokens,
