@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from tests.responses_kit import check_event, check_object, parse_stream, reply_for, unseal_for
 
 from headgate.conversation import (
     Citation,
@@ -36,6 +35,7 @@ from headgate.protocols.responses.client_answer import write_answer, write_items
 from headgate.protocols.responses.client_stream import StreamWriter
 from headgate.protocols.responses.items import read_items
 from headgate.usage import Usage
+from tests.responses_kit import check_event, check_object, parse_stream, reply_for, unseal_for
 
 SEAL = Sealed("messages", "c2lnbmF0dXJl", "anthropic", "claude-opus-4-6", "signature")
 USAGE = Usage(input_total=25, cache_read=8, cache_write_5m=5, output_total=16, reasoning=5)

@@ -6,7 +6,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.responses_kit import TARGET, check_event, check_object, frames_of, parse_stream, reply_for, unseal_for
 
 from headgate.conversation import (
     Citation,
@@ -36,6 +35,7 @@ from headgate.protocols.responses.upstream_request import write_request
 from headgate.protocols.responses.upstream_stream import StreamReader
 from headgate.protocols.sse import FrameSplitter, parse_frame
 from headgate.usage import Usage
+from tests.responses_kit import TARGET, check_event, check_object, frames_of, parse_stream, reply_for, unseal_for
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ID = st.from_regex(r"[a-zA-Z0-9_-]{1,30}", fullmatch=True)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from tests.responses_kit import unseal_for
 
 from headgate.conversation import (
     Citation,
@@ -31,6 +30,7 @@ from headgate.protocols.responses.client_request import read_items, read_request
 from headgate.protocols.responses.errors import error_body, read_error
 from headgate.protocols.responses.input_items import input_items
 from headgate.protocols.responses.schema import validate
+from tests.responses_kit import unseal_for
 
 
 def read(**fields: Any) -> tuple[Request, list[Loss]]:

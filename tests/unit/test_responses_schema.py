@@ -213,6 +213,6 @@ def test_a_large_body_is_checked_quickly() -> None:
 
 
 def _timed(body: dict[str, Any]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     validate(body)
-    return time.perf_counter() - start
+    return time.process_time() - start

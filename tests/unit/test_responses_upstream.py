@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from openai.types.responses import response_create_params
 from pydantic import ConfigDict, TypeAdapter, with_config
-from tests.responses_kit import FIXTURES, TARGET, read_case, recorded
 
 from headgate.conversation import (
     Caching,
@@ -39,6 +38,7 @@ from headgate.protocols.contract import Target
 from headgate.protocols.names import NameMap
 from headgate.protocols.responses.upstream_request import can_be_strict, write_request
 from headgate.protocols.responses.upstream_stream import StreamReader
+from tests.responses_kit import FIXTURES, TARGET, read_case, recorded
 
 USER = Message("user", (Text("hi"),))
 
@@ -136,7 +136,8 @@ def test_tools_and_choice() -> None:
     choice = ToolChoice("required", (("function", "g"), ("web_search", "web_search")))
     body, losses = write(asking(tools=tools, tool_choice=choice, parallel_tool_calls=False, max_tool_calls=2))
     assert body["tools"] == [
-        {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": False},
+        {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object", "properties": {}},
+         "strict": False},
         {"type": "function", "name": "n__g", "parameters": {"type": "object", "properties": {}}, "strict": True},
         {"type": "custom", "name": "c", "format": {"type": "grammar", "syntax": "lark", "definition": "x"}},
         {"type": "web_search", "search_context_size": "low", "filters": {"allowed_domains": ["a.no"]},

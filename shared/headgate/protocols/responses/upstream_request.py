@@ -168,7 +168,7 @@ def _write_tool(tool: Tool, target: Target, names: NameMap, path: str, losses: l
                 "type": "function",
                 "name": names.to_wire(tool.name, tool.namespace),
                 **({"description": tool.description} if tool.description else {}),
-                "parameters": tool.parameters or {"type": "object", "properties": {}},
+                "parameters": _parameters(tool.parameters or {}),
                 # Left out, it would be true, and most schemas of other clients are not strict ones.
                 "strict": bool(tool.strict),
             }
@@ -187,6 +187,13 @@ def _write_tool(tool: Tool, target: Target, names: NameMap, path: str, losses: l
         case OpaqueTool():
             losses.append(Loss(path, "unsupported_tool", "Only another protocol understands this tool."))
             return None
+
+
+def _parameters(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """OpenAI refuses a tool schema without ``type`` or, for an object, without ``properties``; others take both."""
+    if schema.get("type", "object") != "object" or {"type", "properties"} <= schema.keys():
+        return schema
+    return {"type": "object", "properties": {}, **schema}
 
 
 def _write_search(tool: WebSearchTool, target: Target, path: str, losses: list[Loss]) -> dict[str, Any] | None:
