@@ -34,7 +34,8 @@ _NAMES: tuple[tuple[type, str], ...] = (
 class Shape(BaseModel):
     """Base of the checked shapes: JSON types are taken literally (``"5"`` is no integer) and unknown fields pass."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+    # Built at first use: a request needs a handful of the shapes, and a cold start should not pay for the rest.
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 def check(shape: type[BaseModel], value: Any, path: str) -> None:
@@ -76,7 +77,7 @@ def one_of(path: str, value: Any, allowed: tuple[str, ...]) -> None:
 def unknown_value(path: str, value: str, allowed: tuple[str, ...]) -> GatewayError:
     """``path`` holds a word outside its vocabulary."""
     words = ", ".join(f"'{word}'" for word in allowed)
-    return invalid_request(f"Invalid value: '{value[:100]}'. Supported values are: {words}.", param=path)
+    return _not_among(path, value, words)
 
 
 def array(value: Any, path: str) -> list[Any]:
@@ -110,6 +111,10 @@ def named(value: Any) -> str:
     return next((name for kind, name in _NAMES if isinstance(value, kind)), "an unknown type")
 
 
+def _not_among(path: str, value: str, words: str) -> GatewayError:
+    return invalid_request(f"Invalid value for '{path}': '{value[:100]}'. Supported values are: {words}.", param=path)
+
+
 def _translate(failure: ValidationError, path: str) -> GatewayError:
     first = failure.errors(include_url=False)[0]
     field = path
@@ -126,7 +131,7 @@ def _translate(failure: ValidationError, path: str) -> GatewayError:
         if not isinstance(value, str):
             return wrong_type(field, "a string", value)
         words = str(limits.get("expected", "")).replace(" or ", ", ")
-        return invalid_request(f"Invalid value: '{value[:100]}'. Supported values are: {words}.", param=field)
+        return _not_among(field, value, words)
     return wrong_value(field, _explain(kind, value, limits))
 
 

@@ -132,7 +132,7 @@ class StreamWriter:
                 return self._opening() + self._finish(event)
             case Failed(error=error):
                 opening = self._opening() + self._release()
-                self._error = error
+                self._error, self._visible = error, False
                 return opening + self._envelope("response.failed") + DONE.decode()
             case Delta():
                 return ""

@@ -76,6 +76,7 @@ def _item(item: dict[str, Any], path: str, target: Target, unseal: Unseal, losse
     if kind in ("function_call", "custom_tool_call") and "encrypted_content" in item:
         # A thought signature of another provider, which this API has no place for.
         unwanted.add("encrypted_content")
+        losses.append(Loss(f"{path}.encrypted_content", "foreign_signature", FOREIGN))
     if "cache_control" in item:
         unwanted.add("cache_control")
         losses.append(_mark_lost(f"{path}.cache_control"))

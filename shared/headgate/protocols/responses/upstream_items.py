@@ -129,6 +129,8 @@ def _call(item: ToolCall, names: NameMap, path: str, losses: list[Loss]) -> dict
         losses.append(Loss(path, "unsupported_item", "Another provider ran this tool; its outcome is in the answer."))
         return None
     _lose_mark(item.extra, path, losses)
+    if item.sealed is not None:
+        losses.append(Loss(path, "foreign_signature", FOREIGN))
     name = names.to_wire(item.name, item.namespace)
     if item.kind == "custom":
         return {"type": "custom_tool_call", "call_id": call_id(item.call_id), "name": name, "input": item.arguments}

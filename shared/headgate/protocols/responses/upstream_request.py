@@ -40,8 +40,9 @@ def write_request(request: Request, target: Target, names: NameMap | None = None
         body["instructions"] = "\n\n".join(text.text for text in request.instructions)
         if any("cache_control" in bag for text in request.instructions for bag in text.extra.values()):
             losses.append(Loss("instructions.cache_control", "unsupported_parameter", "The provider caches by itself."))
-    body["input"] = write_input(request.items, target, names, losses)
+    # The tools come first, so that where two names clash the tool keeps the same one in every turn.
     _write_tools(body, request, target, names, losses)
+    body["input"] = write_input(request.items, target, names, losses)
     sampling = request.sampling
     values = {
         "max_output_tokens": sampling.max_tokens,
@@ -167,7 +168,7 @@ def _write_tool(tool: Tool, target: Target, names: NameMap, path: str, losses: l
                 "type": "function",
                 "name": names.to_wire(tool.name, tool.namespace),
                 **({"description": tool.description} if tool.description else {}),
-                "parameters": tool.parameters or {"type": "object", "properties": {}},
+                "parameters": _parameters(tool.parameters or {}),
                 # Left out, it would be true, and most schemas of other clients are not strict ones.
                 "strict": bool(tool.strict),
             }
@@ -186,6 +187,13 @@ def _write_tool(tool: Tool, target: Target, names: NameMap, path: str, losses: l
         case OpaqueTool():
             losses.append(Loss(path, "unsupported_tool", "Only another protocol understands this tool."))
             return None
+
+
+def _parameters(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """OpenAI refuses a tool schema without ``type`` or, for an object, without ``properties``; others take both."""
+    if schema.get("type", "object") != "object" or {"type", "properties"} <= schema.keys():
+        return schema
+    return {"type": "object", "properties": {}, **schema}
 
 
 def _write_search(tool: WebSearchTool, target: Target, path: str, losses: list[Loss]) -> dict[str, Any] | None:
