@@ -218,7 +218,9 @@ def test_a_compressed_body_is_read_and_a_bomb_is_not(gateway_origin: Origin, fro
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("frontend", "upstream"), [*zip(FRONTENDS, UPSTREAM_NAMES, strict=True), ("responses", "messages")])
+@pytest.mark.parametrize(
+    ("frontend", "upstream"), [*zip(FRONTENDS, UPSTREAM_NAMES, strict=True), ("responses", "messages")]
+)
 def test_five_megabytes_in_and_twenty_out(origins: Callable[[Upstream], Origin], frontend: str, upstream: Upstream):
     origin = origins(upstream)
     large = request(frontend, MODELS[upstream], "word " * 1_040_000)
@@ -227,7 +229,7 @@ def test_five_megabytes_in_and_twenty_out(origins: Callable[[Upstream], Origin],
     answer = origin.post(PATHS[frontend], large)
     assert answer.status_code == 200, answer.text[:500]
     total = 0
-    body = request(frontend, MODELS[upstream], "[[tokens:110000]]", stream=True)
+    body = request(frontend, MODELS[upstream], "[[tokens:140000]]", stream=True)
     limit = "max_output_tokens" if frontend == "responses" else "max_tokens"
     body[limit] = 1_000_000
     with httpx.stream("POST", origin.url + PATHS[frontend], json=body, headers=origin.headers, timeout=120) as stream:

@@ -80,9 +80,10 @@ def parse_frame(frame: bytes) -> tuple[str | None, bytes | None]:
 
 
 def frame(event: str | None, payload: Any) -> bytes:
-    """One frame: an optional ``event:`` line and the payload as compact JSON."""
+    """One frame: an optional ``event:`` line and the payload as compact JSON. A lone surrogate, which UTF-8 cannot
+    hold, comes out as JSON's own escape for it."""
     text = f"data: {_dumps(payload)}\n\n"
-    return (f"event: {event}\n{text}" if event else text).encode("utf-8", "surrogatepass")
+    return (f"event: {event}\n{text}" if event else text).encode("utf-8", "backslashreplace")
 
 
 def comment(text: str) -> bytes:

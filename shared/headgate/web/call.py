@@ -189,7 +189,7 @@ async def serve(request: Request, protocol: Protocol, endpoint: Endpoint, *, rea
 def json_response(call: Call, body: Any, headers: Mapping[str, str] | None = None) -> Response:
     """200 with ``body``."""
     call.first_byte = call.first_byte or time.perf_counter()
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
     return Response(content, headers=dict(headers or {}), media_type="application/json")
 
 

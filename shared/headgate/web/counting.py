@@ -65,7 +65,7 @@ async def _ask(call: Call, candidate: Candidate, sent: Mapping[str, Any]) -> int
         payload, _ = upstream_side(candidate.protocol).write_request(request, target, tool_names(candidate.protocol))
     fields = {name: payload[name] for name in _FIELDS[candidate.protocol] if name in payload}
     headers = upstream_headers(candidate, call.request.headers, call.protocol)
-    body = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    body = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
     try:
         stream = await call.services.transport.post(
             candidate.access.url(f"{candidate.protocol}.count"),

@@ -226,7 +226,7 @@ class Exchange:
         )
 
     async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
-        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
         headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol)
         transport = self._call.services.transport
         answered = await transport.post(

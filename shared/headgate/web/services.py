@@ -48,7 +48,9 @@ class Services:
         self.keys = KeyStore(Table(self.dynamodb, settings.control_table))
         self.turns = TurnStore(state, settings.state_ttl, blobs)
         self.continuations = Continuations(state)
-        self.logs = LogStore(Table(self.dynamodb, settings.logs_table), settings.log_ttl, body_limit=settings.max_logged_body_bytes)
+        self.logs = LogStore(
+            Table(self.dynamodb, settings.logs_table), settings.log_ttl, body_limit=settings.max_logged_body_bytes
+        )
 
     @classmethod
     def from_environment(cls) -> Services:
