@@ -47,9 +47,9 @@ def _short_tag(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _short_tag)
 
 
-def load_template() -> dict[str, Any]:
-    """``template.yaml`` as written, short tags spelled out."""
-    return yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+def load_template(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
+    """A template as written, short tags spelled out."""
+    return yaml.load(path.read_text(), _Loader)
 
 
 def transform(template: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:

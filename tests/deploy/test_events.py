@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import Any, cast
 
 import pytest
 from mangum import Mangum
 
-from tests.deploy.rendering import ROOT
+from headgate.settings import Settings
+from tests.deploy.rendering import ROOT, load_template
 
 ENDPOINTS = {
     "responses": ("POST", "/v1/responses"),
@@ -67,3 +69,19 @@ def test_events_become_the_request_that_they_describe(name: str, endpoint: tuple
         key = headers.get(b"x-api-key") or headers[b"authorization"].removeprefix(b"Bearer ")
         assert key.startswith(b"sk-hg-v1-")
         assert len(key) == 73
+
+
+def test_functions_start_under_sam_local() -> None:
+    """A reference to a resource is its logical name there, and none of these may be refused as a setting."""
+    template = load_template()
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    resources = set(template["Resources"])
+    local = {name: value["Ref"] for name, value in variables.items() if isinstance(value, dict) and "Ref" in value}
+    profile = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
+    for command in ("local_invoke", "local_start_lambda"):
+        overrides = json.loads((ROOT / profile[command]["parameters"]["env_vars"]).read_text())["Parameters"]
+        assert set(overrides) <= set(variables)  # `sam local` ignores every other name
+        names = {name: value for name, value in local.items() if value in resources} | overrides
+        settings = Settings.from_env(names)
+        assert settings.control_table == "ControlTable"
+        assert settings.blob_bucket is None

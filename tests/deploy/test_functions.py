@@ -127,7 +127,7 @@ def test_cors_is_off_unless_origins_are_named() -> None:
 def test_log_groups_are_kept_for_a_limited_time(function: str) -> None:
     rendered = render({"LogRetentionDays": 90})
     config = rendered["Resources"][function]["Properties"]["LoggingConfig"]
-    assert config["LogFormat"] == "JSON"
+    assert config["LogFormat"] == "Text"  # with JSON Lambda imposes one level on every logger, the HTTP libraries too
     group = rendered["Resources"][config["LogGroup"]["Ref"]]
     assert group["Properties"]["RetentionInDays"] == 90
 

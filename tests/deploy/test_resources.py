@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headgate.storage import schema
 from tests.deploy.rendering import ROOT, of_type, references, render, walk
 
 TABLES = {"StateTable": True, "LogsTable": True, "ControlTable": False, "MetricsTable": True}
@@ -69,6 +70,19 @@ def test_tables(table: str, expires: bool) -> None:
     assert properties.get("DeletionProtectionEnabled", False) is not expires
     assert ("PointInTimeRecoverySpecification" in properties) is not expires
     assert (entry["DeletionPolicy"], entry["UpdateReplacePolicy"]) == (("Delete",) * 2 if expires else ("Retain",) * 2)
+
+
+def test_tables_are_those_that_the_code_expects() -> None:
+    resources = render()["Resources"]
+    for role, definition in schema.TABLES.items():
+        properties = resources[f"{role.capitalize()}Table"]["Properties"]
+        expected = definition.create_parameters("name")
+        assert {name: properties[name] for name in expected if name != "TableName"} == {
+            name: value for name, value in expected.items() if name != "TableName"
+        }
+        assert ("TimeToLiveSpecification" in properties) is definition.ttl
+        assert properties.get("DeletionProtectionEnabled", False) is definition.protected
+    assert len(schema.TABLES) == len(of_type(render(), "AWS::DynamoDB::Table"))
 
 
 def test_functions_know_the_tables_and_the_bucket() -> None:
