@@ -93,7 +93,7 @@ def sealed(protocol: str, provider: str | None = None, model: str | None = None)
 
 def thoughts(seals: st.SearchStrategy[Sealed | None] | None = None) -> st.SearchStrategy[Reasoning]:
     """A reasoning item with text, a seal, or both."""
-    seals = seals or st.none()
+    seals = st.none() if seals is None else seals
     return st.builds(
         Reasoning,
         parts=st.lists(visible_texts.map(Thought), max_size=1).map(tuple),
