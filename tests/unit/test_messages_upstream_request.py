@@ -35,7 +35,7 @@ from headgate.conversation import (
 )
 from headgate.errors import GatewayError
 from headgate.protocols.contract import Target
-from headgate.protocols.messages.upstream_request import json_tool_name, write_request
+from headgate.protocols.messages.upstream_request import json_tool_name, reader_options, write_request
 from headgate.protocols.names import NameMap
 from tests.strategies import PDF, PNG, requests
 from tests.unit.messages_support import ADAPTIVE, TARGET
@@ -605,6 +605,7 @@ def test_structured_output_of_older_models_is_a_forced_tool() -> None:
     request = ask(output=Output(OutputFormat("json_schema", SCHEMA, "the answer")))
     assert json_tool_name(request, TARGET) is None
     assert json_tool_name(request, OLD) == "the_answer"
+    assert reader_options(request, OLD) == {"json_tool": "the_answer"}
     body, losses = write(request, OLD)
     assert (body["tools"][0]["name"], body["tools"][0]["input_schema"]) == ("the_answer", SCHEMA)
     assert body["tool_choice"] == {"type": "tool", "name": "the_answer", "disable_parallel_tool_use": True}
