@@ -173,8 +173,6 @@ def is_cache_warm_up(body: Mapping[str, Any]) -> bool:
 
 
 def _check_messages(body: Mapping[str, Any], *, empty: bool, recent: bool) -> None:
-    if empty and body.get("messages") is None:
-        return
     _required(body, "messages", ())
     messages = body["messages"]
     if not isinstance(messages, list):

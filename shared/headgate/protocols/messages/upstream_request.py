@@ -24,7 +24,7 @@ from headgate.protocols.messages.upstream_tools import (
 from headgate.protocols.messages.upstream_turns import TurnWriter, in_tool_loop_without_thinking
 from headgate.protocols.names import NameMap
 
-__all__ = ["json_tool_name", "write_request"]
+__all__ = ["json_tool_name", "reader_options", "write_request"]
 
 Block = dict[str, Any]
 
