@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import uvicorn
+
 from dev.function_url import (
     REQUEST_LIMIT,
     STREAMED_RESPONSE_LIMIT,
@@ -34,7 +35,8 @@ from dev.function_url import (
     error_answer,
     event_of,
 )
-from dev.lambda_environment import Environment, Function, FunctionFailed, Invocation
+from dev.lambda_environment import Environment, Invocation
+from dev.lambda_function import Function, FunctionFailed
 
 __all__ = ["Emulator", "Environment", "Function", "FunctionFailed", "RequestTiming", "in_thread"]
 
@@ -44,6 +46,9 @@ _Send = Callable[[_Message], Awaitable[None]]
 
 _DRAIN_LIMIT = 16  # times the request limit: so much of an oversized body is read so that its sender sees the 413
 _TIMINGS = 10_000  # requests remembered
+# Seconds that an environment which has answered gets to ask for the next event before another one is started. Lambda's
+# clients are a network away and rarely come back sooner; one on this machine does after every answer.
+_GRACE = 0.05
 _BACKLOG = 1024
 _KEEP_ALIVE = 75  # seconds; longer than the pools of common clients, so that these close first
 
@@ -86,7 +91,11 @@ class _Pool:
             raise _Throttled
         waiter: asyncio.Future[Environment] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        self._grow()
+        finishing = sum(environment.finishing for environment in self.environments)
+        if len(self._waiting) > finishing:
+            self._grow()
+        else:
+            asyncio.get_running_loop().call_later(_GRACE, self._grow)
         return await waiter
 
     def start(self) -> Environment:
@@ -98,6 +107,8 @@ class _Pool:
 
     def _grow(self) -> None:
         """Start an environment for each waiting request that none is being started for yet."""
+        if self._emulator.stopping:
+            return
         starting = sum(environment.state == "starting" for environment in self.environments)
         room = self._emulator.max_concurrency - len(self.environments)
         for _ in range(min(room, len(self._waiting) - starting)):
@@ -115,8 +126,6 @@ class _Pool:
         self.environments.discard(environment)
         if environment in self._idle:
             self._idle.remove(environment)
-        if self._emulator.stopping:
-            return
         if environment.ready.exception() is not None and self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
