@@ -162,6 +162,17 @@ async def test_the_head_arrives_before_the_first_event(client):
         assert await response.aread() == b"data: late\n\n"
 
 
+async def test_the_first_event_comes_with_the_head(client):
+    """Two small writes in a row must not wait for the client's acknowledgement, which takes it 40 ms."""
+    gaps = []
+    for _ in range(6):
+        async with client.stream("GET", "/stream?n=2&delay=0.1") as response:
+            head_at = time.perf_counter()
+            await anext(response.aiter_raw())
+            gaps.append(time.perf_counter() - head_at)
+    assert min(gaps[1:]) < 0.02, gaps
+
+
 @pytest.mark.parametrize("path", ["/fail-before", "/fail-at-once", "/silent", "/cancelled"])
 async def test_a_failure_before_the_first_byte_is_a_502(client, emulator, path):
     response = await client.get(path)
@@ -276,7 +287,7 @@ async def test_an_answer_of_20_mb(client):
 
 
 async def test_a_stream_over_the_limit_is_cut():
-    async with serving([plain()], response_limit=100_000) as (emulator, client):
+    async with serving([plain()], response_limit=100_000) as (_emulator, client):
         assert len((await client.get("/big?bytes=100000")).content) == 100_000
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get("/big?bytes=400000")
@@ -296,7 +307,7 @@ async def test_a_slow_reader_slows_the_function_down(client):
 
 
 async def test_the_timeout_ends_the_process():
-    async with serving([plain(timeout=0.5)]) as (emulator, client):
+    async with serving([plain(timeout=0.5)]) as (_emulator, client):
         response = await client.get("/sleep?seconds=20")
         assert response.status_code == 502
         assert response.json()["errorMessage"] == "Task timed out after 0.50 s"
@@ -326,7 +337,7 @@ async def test_a_function_that_cannot_start_is_a_502_with_its_log(function, kind
 
 async def test_a_function_that_hangs_while_starting_is_given_up(tmp_path):
     (tmp_path / "app.py").write_text("import time\ntime.sleep(60)\n")
-    async with serving([Function("hanging", tmp_path)], init_timeout=0.5) as (emulator, client):
+    async with serving([Function("hanging", tmp_path)], init_timeout=0.5) as (_emulator, client):
         response = await client.get("/")
     assert response.json()["errorMessage"] == "Init timed out after 0.50 s"
 
@@ -336,10 +347,10 @@ async def test_paths_choose_functions():
         Function("wide", FUNCTIONS / "plain", ("/",), environment={"NAME_WIDE": "1"}),
         Function("narrow", FUNCTIONS / "plain", ("/echo",), environment={"NAME_NARROW": "1"}),
     ]
-    async with serving(functions) as (emulator, client):
+    async with serving(functions) as (_emulator, client):
         assert "NAME_NARROW" in (await client.get("/echo")).json()["variables"]
         assert "NAME_WIDE" in (await client.get("/echo%20me")).json()["variables"]
-    async with serving([functions[1]]) as (emulator, client):
+    async with serving([functions[1]]) as (_emulator, client):
         assert (await client.get("/elsewhere")).status_code == 404
 
 
@@ -357,7 +368,7 @@ async def test_a_framework_application(tmp_path):
     function = Function(
         "framework", FUNCTIONS / "framework", environment={"STOPPED_FILE": str(tmp_path / "stopped")}, snap_start=True
     )
-    async with serving([function], max_concurrency=1) as (emulator, client):
+    async with serving([function], max_concurrency=1) as (_emulator, client):
         for _ in range(2):
             assert (await client.get("/state")).json() == {"state": "state", "starts": 1}
         async with client.stream("GET", "/stream") as response:
@@ -392,7 +403,7 @@ async def test_the_stock_runtime_is_served_buffered(tmp_path):
         environment={"HEADGATE_STOCK_RUNTIME": "1"},
         stock_runtime=(str(stock),),
     )
-    async with serving([function]) as (emulator, client):
+    async with serving([function]) as (_emulator, client):
         response = await client.get("/stream")
         assert response.content == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
