@@ -163,13 +163,16 @@ async def test_the_head_arrives_before_the_first_event(client):
 
 
 async def test_the_first_event_comes_with_the_head(client):
-    """Two small writes in a row must not wait for the client's acknowledgement, which takes it 40 ms."""
+    """Two small writes in a row must not wait for the client's acknowledgement, which takes it 40 ms on a connection
+    that is used again."""
     gaps = []
     for _ in range(6):
         async with client.stream("GET", "/stream?n=2&delay=0.1") as response:
             head_at = time.perf_counter()
-            await anext(response.aiter_raw())
+            pieces = response.aiter_raw()
+            await anext(pieces)
             gaps.append(time.perf_counter() - head_at)
+            assert [piece async for piece in pieces]
     assert min(gaps[1:]) < 0.02, gaps
 
 
