@@ -73,6 +73,10 @@ class _Throttled(Exception):
     """All environments are busy and no more may be started."""
 
 
+class _ClientGone(Exception):
+    """The client closed its connection before its request was complete; there is nobody to answer."""
+
+
 class _Pool:
     """The environments of one function."""
 
@@ -252,7 +256,10 @@ class Emulator:
         request_id = str(uuid.uuid4())
         if scope["type"] != "http":
             raise NotImplementedError("a function URL speaks plain HTTP only")
-        body = await _read_body(receive, self.request_limit)
+        try:
+            body = await _read_body(receive, self.request_limit)
+        except _ClientGone:
+            return
         pool = self._route(scope["path"])
         if pool is None:
             await _answer(send, request_id, *error_answer(404, f"No function serves {scope['path']}"))
@@ -335,16 +342,18 @@ def in_thread(emulator: Emulator, *, prewarm: int = 0) -> Iterator[Emulator]:
 
 
 async def _read_body(receive: _Receive, limit: int) -> bytes | None:
-    """The request's body, or None if it is larger than ``limit``."""
+    """The request's body, or None if it is larger than ``limit``. Raises ``_ClientGone``."""
     parts: list[bytes] = []
     size = 0
     while size <= limit * _DRAIN_LIMIT:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
         part = message.get("body", b"")
         size += len(part)
         if size <= limit:
             parts.append(part)
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+        if not message.get("more_body", False):
             break
     return b"".join(parts) if size <= limit else None
 

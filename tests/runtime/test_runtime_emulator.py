@@ -242,6 +242,15 @@ async def test_a_client_that_goes_away_does_not_stop_the_function(emulator, tmp_
     assert await appears(file) == "undisturbed"
 
 
+async def test_half_a_request_reaches_no_function(emulator, client):
+    _, writer = await asyncio.open_connection(emulator.host, emulator.port)
+    writer.write(b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
+    await writer.drain()
+    writer.close()
+    assert (await client.get("/echo")).json()["served"] == 1
+    assert len(emulator.environments("plain")) == 1
+
+
 async def test_eight_streams_run_in_eight_processes_and_never_mix(client, emulator):
     async def run(mark: int) -> set[int]:
         pids = set()
