@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import uvicorn
+
 from dev.function_url import (
     REQUEST_LIMIT,
     STREAMED_RESPONSE_LIMIT,
@@ -34,7 +35,8 @@ from dev.function_url import (
     error_answer,
     event_of,
 )
-from dev.lambda_environment import Environment, Function, FunctionFailed, Invocation
+from dev.lambda_environment import Environment, Invocation
+from dev.lambda_function import Function, FunctionFailed
 
 __all__ = ["Emulator", "Environment", "Function", "FunctionFailed", "RequestTiming", "in_thread"]
 
@@ -44,6 +46,9 @@ _Send = Callable[[_Message], Awaitable[None]]
 
 _DRAIN_LIMIT = 16  # times the request limit: so much of an oversized body is read so that its sender sees the 413
 _TIMINGS = 10_000  # requests remembered
+# Seconds that an environment which has answered gets to ask for the next event before another one is started. Lambda's
+# clients are a network away and rarely come back sooner; one on this machine does after every answer.
+_GRACE = 0.05
 _BACKLOG = 1024
 _KEEP_ALIVE = 75  # seconds; longer than the pools of common clients, so that these close first
 
@@ -68,6 +73,10 @@ class _Throttled(Exception):
     """All environments are busy and no more may be started."""
 
 
+class _ClientGone(Exception):
+    """The client closed its connection before its request was complete; there is nobody to answer."""
+
+
 class _Pool:
     """The environments of one function."""
 
@@ -86,7 +95,11 @@ class _Pool:
             raise _Throttled
         waiter: asyncio.Future[Environment] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        self._grow()
+        finishing = sum(environment.finishing for environment in self.environments)
+        if len(self._waiting) > finishing:
+            self._grow()
+        else:
+            asyncio.get_running_loop().call_later(_GRACE, self._grow)
         return await waiter
 
     def start(self) -> Environment:
@@ -98,6 +111,8 @@ class _Pool:
 
     def _grow(self) -> None:
         """Start an environment for each waiting request that none is being started for yet."""
+        if self._emulator.stopping:
+            return
         starting = sum(environment.state == "starting" for environment in self.environments)
         room = self._emulator.max_concurrency - len(self.environments)
         for _ in range(min(room, len(self._waiting) - starting)):
@@ -115,8 +130,6 @@ class _Pool:
         self.environments.discard(environment)
         if environment in self._idle:
             self._idle.remove(environment)
-        if self._emulator.stopping:
-            return
         if environment.ready.exception() is not None and self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -243,7 +256,10 @@ class Emulator:
         request_id = str(uuid.uuid4())
         if scope["type"] != "http":
             raise NotImplementedError("a function URL speaks plain HTTP only")
-        body = await _read_body(receive, self.request_limit)
+        try:
+            body = await _read_body(receive, self.request_limit)
+        except _ClientGone:
+            return
         pool = self._route(scope["path"])
         if pool is None:
             await _answer(send, request_id, *error_answer(404, f"No function serves {scope['path']}"))
@@ -326,16 +342,18 @@ def in_thread(emulator: Emulator, *, prewarm: int = 0) -> Iterator[Emulator]:
 
 
 async def _read_body(receive: _Receive, limit: int) -> bytes | None:
-    """The request's body, or None if it is larger than ``limit``."""
+    """The request's body, or None if it is larger than ``limit``. Raises ``_ClientGone``."""
     parts: list[bytes] = []
     size = 0
     while size <= limit * _DRAIN_LIMIT:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
         part = message.get("body", b"")
         size += len(part)
         if size <= limit:
             parts.append(part)
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+        if not message.get("more_body", False):
             break
     return b"".join(parts) if size <= limit else None
 
