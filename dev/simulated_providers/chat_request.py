@@ -92,9 +92,12 @@ def _read_tools(body: dict[str, Any], heard: Heard) -> None:
         heard.tools.append(Tool(one["name"], "function", one.get("parameters") or {"type": "object"}))
     if body.get("web_search_options") is not None or "search" in body["model"]:
         heard.tools.append(Tool("web_search", "web_search"))
-    chosen = body.get("tool_choice") or body.get("function_call") or "auto"
+    _read_choice(body.get("tool_choice") or body.get("function_call") or "auto", heard)
+
+
+def _read_choice(chosen: Any, heard: Heard) -> None:
     if isinstance(chosen, str):
-        heard.choice = chosen  # type: ignore[assignment]
+        heard.choice = chosen
         return
     kind = chosen.get("type", "function")
     if kind == "allowed_tools":

@@ -17,7 +17,7 @@ _FORMATS = {
     "url": "https://example.com/",
     "uuid": "123e4567-e89b-42d3-a456-426614174000",
 }
-_DEEPEST = 24
+_DEEPEST = 8
 """A recursive schema is followed no deeper than this; beyond, only what is required is filled in."""
 
 

@@ -78,9 +78,10 @@ def _tools(body: dict[str, Any]) -> None:
     names: set[str] = set()
     for index, tool in enumerate(tools):
         name = tool.get("name")
-        if name is not None and name in names:
+        if name in names:
             raise Refused(400, "tools: Tool names must be unique.")
-        names.add(name)
+        if name is not None:
+            names.add(name)
         schema = tool.get("input_schema")
         if isinstance(schema, dict):
             where = f"tools.{index}.custom"

@@ -94,7 +94,7 @@ def _read_choice(chosen: dict[str, Any], heard: Heard) -> None:
 
 
 def _read_format(body: dict[str, Any], heard: Heard) -> None:
-    wanted = (body.get("text") or {}).get("format") or {"type": "text"}
+    wanted: dict[str, Any] = (body.get("text") or {}).get("format") or {"type": "text"}
     if wanted["type"] == "json_object":
         if "json" not in str(body.get("input")).lower() + str(body.get("instructions")).lower():
             text = (

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -122,7 +122,7 @@ def configured(app: Starlette, port: int, host: str = "127.0.0.1") -> uvicorn.Co
 
 
 @contextmanager
-def serve(port: int = 0, *, models: tuple[str, ...] = ()) -> Iterator[Running]:
+def serve(port: int = 0, *, models: tuple[str, ...] = ()) -> Generator[Running]:
     """Runs the simulated vendors in a thread on the loopback interface; port 0 is any free one."""
     app = create_app(models=models)
     server = uvicorn.Server(configured(app, port))
