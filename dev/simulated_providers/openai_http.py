@@ -66,6 +66,14 @@ async def guarded(request: Request, work: Callable[[World, Recorded, str, Any], 
         return refusal(recorded, refused)
 
 
+async def no_such_path(request: Request) -> Reply:
+    """What the vendor answers on a path or a method that it does not have."""
+    world: World = request.app.state.world
+    recorded = world.record(request, await request.body())
+    path = request.url.path.removeprefix("/openai")
+    return refusal(recorded, Refused(404, f"Invalid URL ({request.method} {path})"))
+
+
 async def models(request: Request) -> Reply:
     """GET /models and /models/{id}."""
     world: World = request.app.state.world

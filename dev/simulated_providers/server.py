@@ -28,6 +28,8 @@ from . import chat, messages, openai_http, responses
 from .recorder import Recorded
 from .world import Behaviour, World
 
+_ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
 
 def create_app(*, models: tuple[str, ...] = ()) -> Starlette:
     """A fresh set of simulated vendors. ``models`` are accepted beside each vendor's own families."""
@@ -42,10 +44,14 @@ def create_app(*, models: tuple[str, ...] = ()) -> Starlette:
         Route(f"{anthropic}/messages/count_tokens", messages.count_tokens, methods=["POST"]),
         Route(f"{anthropic}/models", messages.models),
         Route(f"{anthropic}/models/{{model:path}}", messages.models),
+        Route("/openai/{rest:path}", openai_http.no_such_path, methods=_ANY),
+        Route("/anthropic/{rest:path}", messages.no_such_path, methods=_ANY),
         Route("/_recorded", _recorded, methods=["GET", "DELETE"]),
         Route("/_behave", _behave, methods=["POST", "DELETE"]),
     ]
     app = Starlette(routes=routes)
+    # The vendors do not redirect a path with a trailing slash.
+    app.router.redirect_slashes = False
     app.state.world = World(models=models)
     return app
 

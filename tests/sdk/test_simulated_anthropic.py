@@ -308,6 +308,8 @@ def test_a_request_like_claude_codes_is_accepted(simulated: Running) -> None:
         ({"nonsense": 1}, "nonsense: Extra inputs are not permitted"),
         ({"context_management": {}}, "context_management: Extra inputs are not permitted"),
         ({"max_tokens": "x"}, "max_tokens: Input should be a valid integer"),
+        ({"thread": {"type": "create"}}, "thread: Extra inputs are not permitted"),
+        ({"max_tokens": 64001}, "max_tokens: 64001 > 64000, which is the maximum allowed number of output tokens for"),
         ({"messages": "oops"}, "messages: Input should be a valid list"),
         ({"messages": []}, "messages: at least one message is required"),
         (

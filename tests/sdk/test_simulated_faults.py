@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -235,6 +237,43 @@ def test_a_caller_that_leaves_is_noticed(simulated: Running, protocol: str) -> N
     while not simulated.recorded()[0].aborted and time.monotonic() < deadline:
         time.sleep(0.02)
     assert simulated.recorded()[0].aborted and not simulated.recorded()[0].finished
+
+
+def test_counting_can_fail_too(simulated: Running) -> None:
+    failing = {**HEADERS, "x-simulate": "[[fail:503]]"}
+    ours = {"model": "gpt-4o", "input": "hi"}
+    assert (
+        httpx.post(simulated.url + PATHS["responses"] + "/input_tokens", json=ours, headers=failing).status_code == 503
+    )
+    theirs = {"model": "claude-opus-5", "messages": [{"role": "user", "content": "hi"}]}
+    assert (
+        httpx.post(simulated.url + PATHS["messages"] + "/count_tokens", json=theirs, headers=failing).status_code == 503
+    )
+
+
+def test_paths_that_the_vendors_do_not_have(simulated: Running) -> None:
+    missing = httpx.post(f"{simulated.url}/openai/v1/responses/", headers=HEADERS)
+    assert missing.status_code == 404
+    assert missing.json()["error"]["message"] == "Invalid URL (POST /v1/responses/)"
+    assert httpx.get(f"{simulated.url}/anthropic/v1/nothing").json()["error"]["type"] == "not_found_error"
+    assert [one.status for one in simulated.recorded()] == [404, 404]
+
+
+def test_the_module_runs_as_a_program() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "dev.simulated_providers", "--port", str(port), "--model", "house-model"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert f"http://127.0.0.1:{port}/openai/v1" in process.stdout.readline()
+        try:
+            transport = httpx.HTTPTransport(retries=8)
+            with httpx.Client(transport=transport, headers=HEADERS) as client:
+                models = client.get(f"http://127.0.0.1:{port}/openai/v1/models").json()
+            assert "house-model" in [model["id"] for model in models["data"]]
+        finally:
+            process.terminate()
 
 
 def test_bad_json_and_a_house_model(simulated: Running) -> None:

@@ -240,6 +240,12 @@ def test_refusal_search_and_logprobs(client: openai.OpenAI) -> None:
     assert "".join(one.token for one in held) == probable.output_text and len(held[0].top_logprobs) == 2
 
 
+def test_a_demanded_search_is_made(client: openai.OpenAI) -> None:
+    options = {"tools": [{"type": "web_search"}, TOOL], "tool_choice": {"type": "web_search"}}
+    answer = client.responses.create(model="gpt-4o", input="hi", **options)
+    assert [item.type for item in answer.output] == ["web_search_call", "message"]
+
+
 def test_a_long_stream_is_whole_and_its_ids_are_its_own(client: openai.OpenAI) -> None:
     def listen() -> tuple[set[str], int, str]:
         events = list(client.responses.create(model="gpt-4o", input="[[tokens:2000]]", stream=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -100,6 +102,15 @@ def test_seals_are_bound_and_cannot_be_forged() -> None:
     assert not intact(token, "thinking", "other") and not intact(token, "reasoning", "text")
     assert not intact(token[:-4] + "AAAA", "thinking", "text") and not intact("garbage", "thinking", "text")
     assert seal("thinking", "text", "model") != token
+
+
+def test_the_double_shares_no_code_with_the_gateway() -> None:
+    folder = Path(directives.__file__).parent
+    for file in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] == "headgate" for name in names), file.name
 
 
 def test_cache_classes_always_add_up() -> None:
