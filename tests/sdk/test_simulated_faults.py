@@ -181,7 +181,7 @@ def test_pace(simulated: Running, protocol: str) -> None:
         headers_at = time.monotonic() - begin
         for _ in answer.iter_raw():
             arrivals.append(time.monotonic() - begin)
-    assert headers_at < 0.25 < arrivals[0]
+    assert arrivals[0] - headers_at > 0.15
     # Each event arrives alone.
     assert len(arrivals) >= 7 and arrivals[-1] - arrivals[0] >= 0.03 * 6
     begin = time.monotonic()
