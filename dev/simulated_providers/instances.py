@@ -35,7 +35,7 @@ def _resolve(root: Any, reference: str) -> Any:
     node = root
     for step in reference.removeprefix("#").strip("/").split("/"):
         if step:
-            node = node[step.replace("~1", "/").replace("~0", "~")] if isinstance(node, dict) else {}
+            node = node.get(step.replace("~1", "/").replace("~0", "~"), {}) if isinstance(node, dict) else {}
     return node
 
 

@@ -90,6 +90,17 @@ def test_directives_and_what_is_left() -> None:
     assert directives.faults(found).slow == 0.5
 
 
+@pytest.mark.parametrize(
+    "text", ["[[tokens:many]]", "[[fail:abc]]", "[[slow]]", "[[cut-after:-1]]", "[[silent-after:x]]"]
+)
+def test_a_directive_that_makes_no_sense_is_text(text: str) -> None:
+    assert directives.extract(text, "openai") == ([], text)
+
+
+def test_a_reference_to_nothing_is_filled_in_all_the_same() -> None:
+    assert instance({"type": "object", "properties": {"a": {"$ref": "#/$defs/none"}}}) == {"a": "example"}
+
+
 @given(st.text(max_size=40))
 def test_arbitrary_text_is_no_directive(text: str) -> None:
     found, rest = directives.extract(text, "openai")
