@@ -15,6 +15,7 @@ import anthropic
 import httpx
 import openai
 import pytest
+
 from dev.simulated_providers import Running, serve
 
 PATHS = {

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from dev.simulated_providers import Running, serve
 from pydantic import BaseModel
+
+from dev.simulated_providers import Running, serve
 
 PARAMETERS = {
     "type": "object",

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import openai
 import pytest
-from dev.simulated_providers import Running, serve
 from pydantic import BaseModel
+
+from dev.simulated_providers import Running, serve
 
 TOOL = {
     "type": "function",

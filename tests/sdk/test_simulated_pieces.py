@@ -8,13 +8,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dev.simulated_providers import directives
 from dev.simulated_providers.caches import Block, PromptCache
 from dev.simulated_providers.instances import anthropic_objection, instance, strict_objection
 from dev.simulated_providers.seals import intact, seal
 from dev.simulated_providers.tokens import count, filler, split
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @given(st.text())
