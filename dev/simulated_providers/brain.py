@@ -49,7 +49,7 @@ import re
 from . import directives as parsing
 from .directives import Directive
 from .instances import instance
-from .reading import Call, Citation, Heard, Item, Plan, Refuse, Say, Search, Step, Thought, Tool
+from .reading import Call, Citation, Faults, Heard, Item, Plan, Refuse, Say, Search, Step, Thought, Tool
 from .tokens import count, filler, split
 
 DEFAULT_THOUGHT = "The user wants an answer. I will give a short one."
@@ -73,6 +73,11 @@ def plan(heard: Heard, outside: str = "") -> Plan:
     return chosen
 
 
+def outside_faults(outside: str, vendor: str) -> Faults:
+    """The faults for a request that has no conversation to find directives in."""
+    return parsing.faults(parsing.extract(outside, vendor)[0])
+
+
 def _last_turn(items: list[Item]) -> tuple[Item | None, list[Item]]:
     """The last user message, and the tool results after it."""
     results: list[Item] = []
@@ -94,7 +99,7 @@ def _steps(heard: Heard, found: list[Directive], said: str, results: list[Item],
         return _thinking(heard, steps) + answer
     steps = _spoken(heard, spoken, said)
     if any(not isinstance(step, Thought) for step in steps) or any(one.name == "empty" for one in spoken):
-        if _must_call(heard) and not any(isinstance(step, Call) for step in steps):
+        if _must_call(heard) and not any(isinstance(step, Call | Search) for step in steps):
             steps += _forced(heard)
         return _thinking(heard, steps)
     steps = _thinking(heard, steps)
@@ -145,9 +150,12 @@ def _must_call(heard: Heard) -> bool:
 def _forced(heard: Heard) -> list[Step]:
     if not _must_call(heard):
         return []
-    callable_tools = [tool for tool in heard.tools if tool.kind in ("function", "custom")]
-    wanted = [tool for tool in callable_tools if heard.choice != "named" or tool.name == heard.choice_name]
-    return [_made(wanted[0])] if wanted else []
+    wanted = [tool for tool in heard.tools if heard.choice != "named" or tool.name == heard.choice_name]
+    # The model's own choice falls on a client's tool before a search of the vendor's.
+    wanted.sort(key=lambda tool: tool.kind not in ("function", "custom"))
+    if not wanted or wanted[0].kind == "hosted":
+        return []
+    return _search("the question") if wanted[0].kind == "web_search" else [_made(wanted[0])]
 
 
 def _mentioned(heard: Heard, said: str) -> list[Step]:

@@ -42,6 +42,11 @@ def _unsupported(name: str, value: Any) -> Refused:
 def _check_model(body: dict[str, Any], model: str) -> None:
     openai.check_effort(model, body.get("reasoning_effort"), "reasoning_effort")
     openai.check_verbosity(model, body.get("verbosity"), "verbosity")
+    limit, most = body.get("max_completion_tokens") or body.get("max_tokens") or 0, openai.most_output(model)
+    if limit > most:
+        name = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
+        text = f"{name} is too large: {limit}. This model supports at most {most} completion tokens, whereas you "
+        raise Refused(400, f"{text}provided {limit}.", "invalid_value", name)
     if not openai.reasons(model):
         return
     if body.get("max_tokens") is not None:
@@ -92,9 +97,12 @@ def _read_tools(body: dict[str, Any], heard: Heard) -> None:
         heard.tools.append(Tool(one["name"], "function", one.get("parameters") or {"type": "object"}))
     if body.get("web_search_options") is not None or "search" in body["model"]:
         heard.tools.append(Tool("web_search", "web_search"))
-    chosen = body.get("tool_choice") or body.get("function_call") or "auto"
+    _read_choice(body.get("tool_choice") or body.get("function_call") or "auto", heard)
+
+
+def _read_choice(chosen: Any, heard: Heard) -> None:
     if isinstance(chosen, str):
-        heard.choice = chosen  # type: ignore[assignment]
+        heard.choice = chosen
         return
     kind = chosen.get("type", "function")
     if kind == "allowed_tools":
@@ -111,7 +119,7 @@ def _read_tools(body: dict[str, Any], heard: Heard) -> None:
 
 
 def _read_format(body: dict[str, Any], heard: Heard) -> None:
-    wanted = body.get("response_format") or {"type": "text"}
+    wanted: dict[str, Any] = body.get("response_format") or {"type": "text"}
     if wanted["type"] == "json_object":
         if "json" not in str(body["messages"]).lower():
             text = (

@@ -45,6 +45,14 @@ FAULTS = frozenset(
     ]
 )
 _KNOWN = SPOKEN | MANNERS | FAULTS
+_NUMERIC = {
+    "tokens": r"\d+$",
+    "fail": r"[1-5]\d\d( |$)",
+    **dict.fromkeys(("cut-after", "error-after", "junk-after"), r"\d+$"),
+    **dict.fromkeys(("slow-headers", "slow-first", "slow"), r"\d+(\.\d+)?$"),
+    "silent-after": r"\d+( \d+(\.\d+)?)?$",
+}
+"""What the arguments of directives that count something look like; anything else is text."""
 _OPENING = re.compile(r"\[\[(?:@([a-z]+) )?([a-z]+(?:-[a-z]+)*)(:|\]\])")
 _decode = json.JSONDecoder().raw_decode
 
@@ -64,16 +72,16 @@ def extract(text: str, vendor: str) -> tuple[list[Directive], str]:
     at = 0
     while match := _OPENING.search(text, at):
         only, name, colon = match.groups()
-        if name not in _KNOWN:
-            rest.append(text[at : match.end()])
-            at = match.end()
-            continue
         end = match.end()
         argument = ""
         if colon == ":":
             end = _closing(text, end, json_inside=name in ("tool", "json"))
             argument = text[match.end() : end]
             end += 2
+        if name not in _KNOWN or not re.match(_NUMERIC.get(name, ""), argument):
+            rest.append(text[at : match.end()])
+            at = match.end()
+            continue
         rest.append(text[at : match.start()])
         at = end
         if only in (None, vendor):

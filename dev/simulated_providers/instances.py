@@ -17,7 +17,7 @@ _FORMATS = {
     "url": "https://example.com/",
     "uuid": "123e4567-e89b-42d3-a456-426614174000",
 }
-_DEEPEST = 24
+_DEEPEST = 8
 """A recursive schema is followed no deeper than this; beyond, only what is required is filled in."""
 
 
@@ -35,7 +35,7 @@ def _resolve(root: Any, reference: str) -> Any:
     node = root
     for step in reference.removeprefix("#").strip("/").split("/"):
         if step:
-            node = node[step.replace("~1", "/").replace("~0", "~")] if isinstance(node, dict) else {}
+            node = node.get(step.replace("~1", "/").replace("~0", "~"), {}) if isinstance(node, dict) else {}
     return node
 
 

@@ -12,7 +12,7 @@ from . import anthropic_common as anthropic
 from . import messages_answer as answers
 from . import messages_request, messages_rules
 from .anthropic_common import Refused
-from .brain import plan
+from .brain import outside_faults, plan
 from .caches import Block
 from .delivery import Reply, packed
 from .messages_request import blocks_of
@@ -20,6 +20,8 @@ from .recorder import Recorded
 from .shapes import Problem
 from .tokens import count
 from .world import World
+
+_LARGEST = 32 * 1024 * 1024
 
 
 def _refusal(recorded: Recorded, refused: Refused) -> Reply:
@@ -40,6 +42,8 @@ async def _guarded(request: Request, work: Callable[[World, Recorded, Any], Repl
     try:
         anthropic.key_of(request)
         version, betas = anthropic.version_of(request), anthropic.betas_of(request)
+        if len(raw) > _LARGEST:
+            raise Refused(413, "Request exceeds the maximum size")
         body = recorded.body
         if not isinstance(body, dict):
             raise Refused(400, "The request body is not valid JSON: expected an object")
@@ -82,6 +86,9 @@ async def count_tokens(request: Request) -> Reply:
 
 
 def _count(world: World, recorded: Recorded, body: Any) -> Reply:
+    faults = outside_faults(world.outside(recorded), "anthropic")
+    if faults.status is not None:
+        return _refusal(recorded, anthropic.failure(faults))
     total = sum(block.tokens for block in prompt(body))
     return Reply(recorded, _headers(), packed({"input_tokens": total}))
 
@@ -131,6 +138,12 @@ def _size(role: str, block: dict[str, Any]) -> int:
     if kind == "thinking":
         return count(block["thinking"]) + 3
     return 10
+
+
+async def no_such_path(request: Request) -> Reply:
+    """What the vendor answers on a path or a method that it does not have."""
+    world: World = request.app.state.world
+    return _refusal(world.record(request, await request.body()), Refused(404, "Not Found"))
 
 
 async def models(request: Request) -> Reply:

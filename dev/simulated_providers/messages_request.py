@@ -129,14 +129,18 @@ _BLOCKS: dict[str, Check] = {
 }
 
 
+def _turn(parts: dict[str, Check], **more: Check) -> Check:
+    content = either("a valid list", {str: string(), list: array(tagged(parts))})
+    return record({"role": choice("user", "assistant", "system"), "content": content, **more}, ("role", "content"))
+
+
+_TURN = _turn(_BLOCKS)
+_SYSTEM_TURN = _turn({"text": _TEXT}, output_config=_OBJECT)
+
+
 def _message(value: Any, path: Path) -> None:
     system = isinstance(value, dict) and value.get("role") == "system"
-    parts = tagged({"text": _TEXT}) if system else tagged(_BLOCKS)
-    fields = {
-        "role": choice("user", "assistant", "system"),
-        "content": either("a valid list", {str: string(), list: array(parts)}),
-    }
-    record({**fields, "output_config": _OBJECT} if system else fields, ("role", "content"))(value, path)
+    (_SYSTEM_TURN if system else _TURN)(value, path)
 
 
 _CUSTOM = record(
@@ -287,7 +291,7 @@ def heard(body: dict[str, Any]) -> Heard:
             hosted = "web_search" if kind.startswith("web_search") else "hosted"
             result.tools.append(Tool(tool.get("name", kind), hosted))
     chosen = body.get("tool_choice") or {"type": "auto"}
-    result.choice = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}[chosen["type"]]  # type: ignore[assignment]
+    result.choice = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}[chosen["type"]]
     result.choice_name = chosen.get("name", "")
     result.parallel = not chosen.get("disable_parallel_tool_use")
     wanted = (body.get("output_config") or {}).get("format") or body.get("output_format")

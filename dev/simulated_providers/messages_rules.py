@@ -14,6 +14,10 @@ from .seals import intact
 def check(body: dict[str, Any], version: str, betas: set[str]) -> None:
     """Refuses what has the right shape but not the right sense."""
     model = body["model"]
+    most = anthropic.most_output(model)
+    if body.get("max_tokens", 0) > most:
+        text = f"{body['max_tokens']} > {most}, which is the maximum allowed number of output tokens for "
+        raise invalid("max_tokens", text + anthropic.snapshot(model))
     _sampling(body, model, version)
     _thinking(body, model, betas)
     _tools(body)
@@ -78,9 +82,10 @@ def _tools(body: dict[str, Any]) -> None:
     names: set[str] = set()
     for index, tool in enumerate(tools):
         name = tool.get("name")
-        if name is not None and name in names:
+        if name in names:
             raise Refused(400, "tools: Tool names must be unique.")
-        names.add(name)
+        if name is not None:
+            names.add(name)
         schema = tool.get("input_schema")
         if isinstance(schema, dict):
             where = f"tools.{index}.custom"

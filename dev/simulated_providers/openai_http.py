@@ -24,10 +24,10 @@ def blocks(heard: Heard, tools: Any) -> list[Block]:
     parts = [json.dumps(tool) for tool in tools or []] + heard.system
     result = [Block(text, count(text)) for text in parts]
     for item in heard.items:
-        text = "\n".join([*item.texts, item.name, item.arguments])
+        texts = [*item.texts, item.name, item.arguments]
         # A fixed price for each medium and a little for each turn, as the vendor has.
-        size = count(text) + 85 * len(item.media) + 3
-        result.append(Block("\n".join([item.kind, item.role, text, *item.media]), size))
+        size = sum(count(text) for text in texts) + 85 * len(item.media) + 3
+        result.append(Block("\n".join([item.kind, item.role, *texts, *item.media]), size))
     return result
 
 
@@ -64,6 +64,14 @@ async def guarded(request: Request, work: Callable[[World, Recorded, str, Any], 
         return refusal(recorded, openai.worded(problem))
     except Refused as refused:
         return refusal(recorded, refused)
+
+
+async def no_such_path(request: Request) -> Reply:
+    """What the vendor answers on a path or a method that it does not have."""
+    world: World = request.app.state.world
+    recorded = world.record(request, await request.body())
+    path = request.url.path.removeprefix("/openai")
+    return refusal(recorded, Refused(404, f"Invalid URL ({request.method} {path})"))
 
 
 async def models(request: Request) -> Reply:

@@ -55,7 +55,7 @@ class Heard:
     system: list[str] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     tools: list[Tool] = field(default_factory=list)
-    choice: Literal["auto", "none", "required", "named"] = "auto"
+    choice: str = "auto"
     choice_name: str = ""
     parallel: bool = True
     schema: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from . import openai_common as openai
 from . import responses_answer as answers
-from .brain import plan
+from .brain import outside_faults, plan
 from .delivery import Reply, packed
 from .openai_http import blocks, guarded, refusal
 from .recorder import Recorded
@@ -49,5 +49,8 @@ async def count_tokens(request: Request) -> Reply:
 
 def _count(world: World, recorded: Recorded, key: str, body: Any) -> Reply:
     heard = read(body, key, world.stored_items, world.models, counting=True)
+    faults = outside_faults(world.outside(recorded), "openai")
+    if faults.status is not None:
+        return refusal(recorded, openai.failure(faults))
     total = sum(block.tokens for block in blocks(heard, body.get("tools")))
     return Reply(recorded, openai.headers(), packed({"object": "response.input_tokens", "input_tokens": total}))

@@ -89,12 +89,14 @@ def _read_choice(chosen: dict[str, Any], heard: Heard) -> None:
         allowed = {one.get("name", one.get("type")) for one in chosen.get("tools", [])}
         heard.tools = [tool for tool in heard.tools if tool.name in allowed]
         heard.choice = "required" if chosen.get("mode") == "required" else "auto"
-    elif not any(tool.name == kind for tool in heard.tools):
-        raise Refused(400, f"Tool choice '{kind}' not found in 'tools' parameter.", None, "tool_choice")
+    else:
+        if not any(tool.name == kind for tool in heard.tools):
+            raise Refused(400, f"Tool choice '{kind}' not found in 'tools' parameter.", None, "tool_choice")
+        heard.choice, heard.choice_name = "named", str(kind)
 
 
 def _read_format(body: dict[str, Any], heard: Heard) -> None:
-    wanted = (body.get("text") or {}).get("format") or {"type": "text"}
+    wanted: dict[str, Any] = (body.get("text") or {}).get("format") or {"type": "text"}
     if wanted["type"] == "json_object":
         if "json" not in str(body.get("input")).lower() + str(body.get("instructions")).lower():
             text = (

@@ -75,20 +75,26 @@ _OUTPUT_PARTS = {
 }
 
 
-def _message(value: Any, path: Path) -> None:
-    ours = isinstance(value, dict) and value.get("role") == "assistant"
-    parts = tagged(_OUTPUT_PARTS if ours else _INPUT_PARTS)
-    record(
+def _turn(parts: dict[str, Check]) -> Check:
+    return record(
         {
             "type": anything,
             "role": choice("assistant", "system", "developer", "user"),
-            "content": either("one of a string or array of content parts", {str: string(), list: array(parts)}),
+            "content": either("one of a string or array of content parts", {str: string(), list: array(tagged(parts))}),
             "id": _own_id("msg"),
             "status": _STATUS,
             "phase": nullable(choice("commentary", "final_answer")),
         },
         ("role", "content"),
-    )(value, path)
+    )
+
+
+_ASKED, _ANSWERED = _turn(_INPUT_PARTS), _turn(_OUTPUT_PARTS)
+
+
+def _message(value: Any, path: Path) -> None:
+    ours = isinstance(value, dict) and value.get("role") == "assistant"
+    (_ANSWERED if ours else _ASKED)(value, path)
 
 
 _OUTPUT = either("one of a string or array of objects", {str: string(), list: array(tagged(_INPUT_PARTS))})

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,8 @@ from . import chat, messages, openai_http, responses
 from .recorder import Recorded
 from .world import Behaviour, World
 
+_ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
 
 def create_app(*, models: tuple[str, ...] = ()) -> Starlette:
     """A fresh set of simulated vendors. ``models`` are accepted beside each vendor's own families."""
@@ -42,10 +44,14 @@ def create_app(*, models: tuple[str, ...] = ()) -> Starlette:
         Route(f"{anthropic}/messages/count_tokens", messages.count_tokens, methods=["POST"]),
         Route(f"{anthropic}/models", messages.models),
         Route(f"{anthropic}/models/{{model:path}}", messages.models),
+        Route("/openai/{rest:path}", openai_http.no_such_path, methods=_ANY),
+        Route("/anthropic/{rest:path}", messages.no_such_path, methods=_ANY),
         Route("/_recorded", _recorded, methods=["GET", "DELETE"]),
         Route("/_behave", _behave, methods=["POST", "DELETE"]),
     ]
     app = Starlette(routes=routes)
+    # The vendors do not redirect a path with a trailing slash.
+    app.router.redirect_slashes = False
     app.state.world = World(models=models)
     return app
 
@@ -122,7 +128,7 @@ def configured(app: Starlette, port: int, host: str = "127.0.0.1") -> uvicorn.Co
 
 
 @contextmanager
-def serve(port: int = 0, *, models: tuple[str, ...] = ()) -> Iterator[Running]:
+def serve(port: int = 0, *, models: tuple[str, ...] = ()) -> Generator[Running]:
     """Runs the simulated vendors in a thread on the loopback interface; port 0 is any free one."""
     app = create_app(models=models)
     server = uvicorn.Server(configured(app, port))
