@@ -116,25 +116,26 @@ def welcome(url: str, key: str, settings: Mapping[str, str], behind: Backends) -
         for row in PROVIDERS.values()
         if any(settings.get(name) for name in (row.variable("API_KEY"), row.variable("BASE_URL"), *row.key_variables))
     ]
-    simulated = [slug for slug in PROVIDERS if slug not in real]
+    named = [f"{slug} ({'real' if slug in real else 'simulated'})" for slug in PROVIDERS]
     auth = f'-H "Authorization: Bearer {key}" -H "Content-Type: application/json"'
+    hello = '"messages": [{"role": "user", "content": "Hello"}], "stream": true'
     return f"""
 Headgate is running.
 
   OpenAI base URL      {url}/v1
   Anthropic base URL   {url}
   API key              {key}
-  providers            {", ".join([*(f"{slug} (real)" for slug in real), *(f"{slug} (simulated)" for slug in simulated)])}
+  providers            {", ".join(named)}
   tables               AWS_ENDPOINT_URL_DYNAMODB={behind.tables.url}
 
 curl -N {url}/v1/responses {auth} \\
   -d '{{"model": "gpt-5.4-mini", "input": "Hello", "stream": true}}'
 
 curl -N {url}/v1/chat/completions {auth} \\
-  -d '{{"model": "claude-haiku-4-5", "messages": [{{"role": "user", "content": "Hello"}}], "stream": true}}'
+  -d '{{"model": "claude-haiku-4-5", {hello}}}'
 
 curl -N {url}/v1/messages {auth} \\
-  -d '{{"model": "claude-haiku-4-5", "max_tokens": 200, "messages": [{{"role": "user", "content": "Hello"}}], "stream": true}}'
+  -d '{{"model": "claude-haiku-4-5", "max_tokens": 200, {hello}}}'
 """
 
 

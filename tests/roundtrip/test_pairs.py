@@ -181,9 +181,9 @@ def test_a_request_arrives_whole(upstream: str, request: Request):
     for text in texts_of(request):
         assert text.strip() in everything
     assert [(names.from_wire(name), arguments) for name, arguments in calls_of(arrived)] == calls_of(request)
-    assert [names.from_wire(tool.name) for tool in arrived.tools if isinstance(tool, FunctionTool)] == [
-        tool.name for tool in request.tools if isinstance(tool, FunctionTool)
-    ]
+    offered = {names.from_wire(tool.name) for tool in arrived.tools if isinstance(tool, FunctionTool)}
+    # Anthropic wants every tool that the history calls to be declared, so there may be more.
+    assert offered >= {tool.name for tool in request.tools if isinstance(tool, FunctionTool)}
 
 
 @pairs
