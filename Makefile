@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.13 >/dev/null 2>&1 && python3.13 -c '' 2>/dev/null && echo python3.13 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
+export PYTHONPATH := shared:.:layers/runtime
 
 .PHONY: run test check bench lock build clean
 

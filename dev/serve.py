@@ -91,7 +91,8 @@ def gateway(environment: Mapping[str, str], *, port: int = 0, prewarm: int = 0) 
 def provider_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of ``environ`` that the functions are given: the gateway's own and the providers' keys."""
     keys = {name for row in PROVIDERS.values() for name in row.key_variables}
-    return {name: value for name, value in environ.items() if name in keys or name.startswith("HEADGATE_")}
+    ours = {name for name in environ if name.startswith("HEADGATE_")} - {"HEADGATE_LOCAL_KEY"}
+    return {name: value for name, value in environ.items() if name in keys | ours}
 
 
 def main() -> None:
