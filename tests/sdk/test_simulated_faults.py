@@ -297,27 +297,3 @@ async def test_eight_streams_do_not_mix(simulated: Running) -> None:
         texts = await asyncio.gather(*(one(index) for index in range(8)))
     for index, text in enumerate(texts):
         assert all((f"mark{other}" in text) == (other == index) for other in range(8))
-
-
-@pytest.mark.parametrize("protocol", PATHS)
-def test_a_long_stream_is_fast(simulated: Running, protocol: str) -> None:
-    """At least 20,000 events a second; measured on a bare socket, since a client would be the slower part."""
-    tokens = 20_000
-    content = json.dumps(body(protocol, f"[[tokens:{tokens}]]")).encode()
-    lines = [f"POST {PATHS[protocol]} HTTP/1.1", "host: x", "connection: close", f"content-length: {len(content)}"]
-    lines += [f"{name}: {value}" for name, value in HEADERS.items()]
-    request = "\r\n".join(lines).encode() + b"\r\n\r\n" + content
-
-    def fetch() -> tuple[float, bytes]:
-        begin = time.perf_counter()
-        with socket.create_connection(("127.0.0.1", simulated.port)) as connection:
-            connection.sendall(request)
-            pieces: list[bytes] = []
-            while piece := connection.recv(1 << 20):
-                pieces.append(piece)
-        return time.perf_counter() - begin, b"".join(pieces)
-
-    fetch()
-    runs = [fetch() for _ in range(3)]
-    assert all(data.count(b"data: ") > tokens for _, data in runs)
-    assert tokens / min(seconds for seconds, _ in runs) > 20_000

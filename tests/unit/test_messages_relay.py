@@ -1,7 +1,6 @@
 """The pass-through: bytes unchanged but for the envelope, and an eye on usage, errors and the end."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -176,17 +175,6 @@ def test_a_json_answer() -> None:
         Relay(reply(), TARGET).json(b"<html>")
     with pytest.raises(ValueError):
         Relay(reply(), TARGET).json(b"[]")
-
-
-def test_a_relayed_delta_costs_a_few_microseconds() -> None:
-    relay, frame = Relay(reply(), TARGET), frames("text")[3]
-    best = 1.0
-    for _ in range(20):
-        start = time.perf_counter()
-        for _ in range(500):
-            relay.feed(frame)
-        best = min(best, (time.perf_counter() - start) / 500)
-    assert best < 6e-6  # twice the aim: test machines are slow
 
 
 def test_the_body_goes_up_as_it_came() -> None:

@@ -82,7 +82,7 @@ class Call:
 
     def remaining_seconds(self) -> float:
         """Seconds until Lambda ends the function, less what storing and logging need; a day where there is no end."""
-        deadline_ms = self.request.scope.get("headgate.deadline_ms")
+        deadline_ms = self.request.scope.get("headgate.deadline")
         return max(1.0, deadline_ms / 1000 - time.time() - 3.0) if deadline_ms else 86_400.0
 
     def route_headers(self) -> dict[str, str]:
