@@ -54,6 +54,8 @@ class Backends:
             **table_settings(self.names),
             "HEADGATE_SIMULATED_PROVIDERS": self.simulated.url,
             "HEADGATE_SEAL_SECRET": _SEAL_SECRET,
+            # Nobody collects them here, and a line for each request would hide the others.
+            "POWERTOOLS_METRICS_DISABLED": "true",
         }
 
     def create_key(self, *, owner: str = "local", policy: Policy | None = None, key: str | None = None) -> str:

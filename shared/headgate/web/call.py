@@ -16,6 +16,7 @@ from headgate import usage as money
 from headgate.access.keys import KeyRecord, parse_credentials
 from headgate.errors import GatewayError, invalid_request
 from headgate.losses import Loss, header_value
+from headgate.observe import Unit
 from headgate.protocols.contract import Unseal
 from headgate.protocols.registry import error_body
 from headgate.protocols.sealing import sealer, unsealer
@@ -113,7 +114,7 @@ class Call:
             key_id=self.key.id,
             key_name=self.key.name,
             team=self.key.team,
-            endpoint=self.request.url.path,
+            endpoint=self.request.scope["route"].path,
             method=self.request.method,
             status=self.status,
             model=asked if isinstance(asked, str) else "",
@@ -145,13 +146,28 @@ class Call:
             response_body=_text(self.answer) if keeps else None,
         )
 
-    async def write_log(self) -> None:
-        """Write the row; a table that cannot be reached is reported, never raised: the client has its answer."""
+    async def settle(self) -> None:
+        """After the response has been closed: publish the metrics and write the log row. A table that cannot be
+        reached is reported, never raised: the client has its answer."""
         row = self.log_row()
+        self._publish(row)
         try:
             await self.services.logs.write(row)
         except (StoreUnavailable, StoreFault) as error:
             self.services.observer.logger.error("request log not written", extra={"reason": str(error)})
+
+    def _publish(self, row: LogRow) -> None:
+        values: dict[str, tuple[float, Unit]] = {
+            "Requests": (1, "Count"),
+            "Errors": (int(row.status >= 400 or bool(row.error_code)), "Count"),
+            "Duration": (row.duration_ms, "Milliseconds"),
+            "InputTokens": (row.input_tokens, "Count"),
+            "OutputTokens": (row.output_tokens, "Count"),
+        }
+        if row.ttfb_ms is not None:
+            values["TimeToFirstByte"] = (row.ttfb_ms, "Milliseconds")
+        facts = {"request_id": row.request_id, "model": row.model_served, "cost_pico": row.cost_pico}
+        self.services.observer.metrics(values, {"endpoint": row.endpoint, "provider": row.provider}, facts)
 
 
 Endpoint = Callable[[Call], Awaitable[Response]]
@@ -182,7 +198,7 @@ async def serve(request: Request, protocol: Protocol, endpoint: Endpoint, *, rea
         )
     else:
         call.status = call.status or response.status_code
-    response.background = BackgroundTask(call.write_log)
+    response.background = BackgroundTask(call.settle)
     return response
 
 

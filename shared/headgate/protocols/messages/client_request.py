@@ -22,10 +22,12 @@ from headgate.conversation import (
     ToolChoice,
     ToolKind,
 )
+from headgate.errors import unsupported
 from headgate.losses import Loss
 from headgate.protocols.contract import Unseal
 from headgate.protocols.messages.client_blocks import TurnReader, read_text
 from headgate.protocols.messages.client_tools import read_tool
+from headgate.protocols.messages.schema import is_cache_warm_up
 
 # Fields that are read into the request, that only routing reads, or that change nothing in the answer.
 _UNDERSTOOD = frozenset(
@@ -50,6 +52,8 @@ _UNDERSTOOD = frozenset(
 
 def read_request(body: Mapping[str, Any], unseal: Unseal) -> tuple[Request, list[Loss]]:
     """The request in ``body`` (validated) and what of it another vendor's API has no place for."""
+    if is_cache_warm_up(body):
+        raise unsupported("max_tokens: 0 (filling the prompt cache) is only possible at Anthropic.", param="max_tokens")
     losses: list[Loss] = []
     tools = tuple(read_tool(tool) for tool in body.get("tools") or ())
     choice = body.get("tool_choice") or {}
