@@ -14,7 +14,7 @@ test: $(VENV)/.test check
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.test
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m bench
