@@ -49,6 +49,15 @@ def test_what_is_not_ours_passes_untouched():
     assert prepared == {"model": "gpt-5.4", **odd, "messages": messages, "tools": tools}
 
 
+def test_what_the_parse_helpers_of_openais_sdk_add_to_a_message_does_not_go_back():
+    function = {"name": "f", "arguments": "{}"}
+    call = {"id": "c", "type": "function", "function": {**function, "parsed_arguments": {}}}
+    said = {"role": "assistant", "content": None, "tool_calls": [call], "parsed": None}
+    messages = [{"role": "user", "content": "hi"}, said, {"role": "tool", "tool_call_id": "c", "content": "1"}]
+    back = sent(messages=messages)["messages"][1]
+    assert back == {"role": "assistant", "content": None, "tool_calls": [{**call, "function": function}]}
+
+
 def test_what_speaks_to_the_gateway_stays_here():
     prepared = sent(
         routing={},

@@ -122,8 +122,9 @@ def _message(message: dict[str, Any], index: int, target: Target, unseal: Unseal
 def _assistant(
     message: dict[str, Any], path: str, target: Target, unseal: Unseal, losses: list[Loss]
 ) -> dict[str, Any]:
-    """An assistant message of the history without what we added to it and without other providers' seals. OpenAI
-    refuses unknown fields in messages, so thoughts go back only to those who want them."""
+    """An assistant message of the history without what we or OpenAI's SDK added to it and without other providers'
+    seals. OpenAI refuses unknown fields in messages, so thoughts go back only to those who want them."""
+    message = _unparsed(message)
     thoughts = {key: message[key] for key in ("reasoning_content", "reasoning", "reasoning_details") if key in message}
     calls = message.get("tool_calls")
     signed = bool(calls) and any("extra_content" in call for call in calls or ())
@@ -139,6 +140,20 @@ def _assistant(
     if signed:
         kept["tool_calls"] = [_call(call, path, target, unseal, losses) for call in calls or ()]
     return kept
+
+
+def _unparsed(message: dict[str, Any]) -> dict[str, Any]:
+    """The message without what the parse and stream helpers of OpenAI's SDK put beside its text and arguments."""
+    calls = message.get("tool_calls")
+    functions = [call.get("function") for call in calls or ()]
+    if any(isinstance(each, dict) and "parsed_arguments" in each for each in functions):
+        calls = [{**call, "function": _without(call.get("function"), "parsed_arguments")} for call in calls or ()]
+        message = {**message, "tool_calls": calls}
+    return _without(message, "parsed") if "parsed" in message else message
+
+
+def _without(fields: Any, name: str) -> Any:
+    return {key: value for key, value in fields.items() if key != name} if isinstance(fields, dict) else fields
 
 
 def _details(entries: Any, path: str, target: Target, unseal: Unseal, losses: list[Loss]) -> list[dict[str, Any]]:
