@@ -197,6 +197,15 @@ def test_finish_reasons(reason, word):
     assert chunks_of(out)[-2]["choices"][0]["finish_reason"] == word
 
 
+def test_a_refusal_in_words_is_an_ordinary_end():
+    """The parse helper of OpenAI's SDK raises on ``content_filter`` and never shows the refusal."""
+    events = list(stream_of([Message("assistant", (Refusal("No."),))], Finished("refusal")))
+    choice = write_answer(fold(events), reply())["choices"][0]
+    assert (choice["finish_reason"], choice["message"]["refusal"]) == ("stop", "No.")
+    out, _ = run(events, reply())
+    assert chunks_of(out)[-2]["choices"][0]["finish_reason"] == "stop"
+
+
 def test_reasoning_carries_its_seal_both_ways():
     items = [
         Reasoning((Thought("Because."),), SIGNED),

@@ -138,6 +138,8 @@ def test_names_come_back_with_their_namespace():
 
 def test_refusal():
     assert items("openai_refusal") == (Message("assistant", (Refusal("I'm sorry, I cannot help."),)),)
+    answer = fold(read(fixture("openai_refusal")))
+    assert answer.finished is not None and (answer.finished.reason, answer.finished.raw) == ("refusal", "stop")
 
 
 def test_legacy_function_call():

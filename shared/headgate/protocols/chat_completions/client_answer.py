@@ -77,8 +77,12 @@ def totals(usage: Usage, reply: Reply) -> dict[str, Any]:
     return {"usage": write_usage(usage), "cost": write_cost(usage, reply)}
 
 
-def finish_reason(finished: Finished, reply: Reply) -> str:
-    """The reason in Chat's words. A client that offered ``functions`` hears of a ``function_call``."""
+def finish_reason(finished: Finished, reply: Reply, *, refused: bool) -> str:
+    """The reason in Chat's words. A client that offered ``functions`` hears of a ``function_call``. ``refused``: the
+    message holds a refusal in words, which at OpenAI is an ordinary end: its SDK's parse helper raises on
+    ``content_filter`` instead of handing the refusal over."""
+    if refused and finished.reason == "refusal":
+        return "stop"
     reason = _REASONS.get(finished.reason, "stop")
     return "function_call" if reason == "tool_calls" and legacy(reply.body) else reason
 
@@ -143,11 +147,12 @@ def _token(token: str, logprob: float, raw: tuple[int, ...] | None) -> dict[str,
 
 def _choice(answer: Answer, reply: Reply, index: int) -> dict[str, Any]:
     message, tokens = _message(answer.items, reply)
+    refused = message["refusal"] is not None
     return {
         "index": index,
         "message": message,
         "logprobs": {"content": tokens, "refusal": None} if tokens else None,
-        "finish_reason": None if answer.finished is None else finish_reason(answer.finished, reply),
+        "finish_reason": None if answer.finished is None else finish_reason(answer.finished, reply, refused=refused),
     }
 
 

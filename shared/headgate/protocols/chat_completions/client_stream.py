@@ -83,6 +83,7 @@ class StreamWriter:
         self._sent = False
         self._length = 0
         self._annotations: list[dict[str, Any]] = []
+        self._refused = False
         self._items = 0
         self._calls = 0
         self._details = 0
@@ -158,6 +159,7 @@ class StreamWriter:
             case Text():
                 self._around('{"content":', "}")
             case Refusal():
+                self._refused = True
                 self._around('{"refusal":', "}")
             case Thought():
                 kind, field = part_type(part, self._item_id)
@@ -254,7 +256,7 @@ class StreamWriter:
     def _finish(self, event: Finished) -> bytes:
         # All sources in one chunk: OpenAI's SDK cannot join lists whose entries have no index.
         frames = self._chunk({"annotations": self._annotations}) if self._annotations else b""
-        frames += self._last(self._head_of({}), None, finish_reason(event, self._reply))
+        frames += self._last(self._head_of({}), None, finish_reason(event, self._reply, refused=self._refused))
         return frames + close(self._reply, self._usage) if self._alone else frames
 
     def _fail(self, error: GatewayError) -> bytes:

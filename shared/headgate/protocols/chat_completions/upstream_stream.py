@@ -60,6 +60,7 @@ class StreamReader:
         self._audio: dict[str, Any] = {}
         self._started = False
         self._spoke = False
+        self._refused = False
         self._over = False
 
     def read(self, event: str | None, data: bytes) -> list[Event]:
@@ -126,7 +127,7 @@ class StreamReader:
                 events += self._text(text, logprobs)
         refusal = _text(delta.get("refusal"))
         if refusal:
-            self._spoke = True
+            self._spoke = self._refused = True
             events += self._calls.after(lambda: self._assembler.refusal(refusal))
         for annotation in _list(delta.get("annotations")):
             events += self._citation(_object(annotation, "annotation"))
@@ -241,6 +242,9 @@ class StreamReader:
         if reason == "stop" and self._calls.any:
             # Several servers, and OpenAI for a forced call, say "stop" although a call waits for its result.
             reason = "tool_calls"
+        elif reason == "stop" and self._refused:
+            # OpenAI ends a refusal like any answer; Anthropic's clients look for it in the reason.
+            reason = "refusal"
         return [*events, Finished(reason, self._reason, extra=self._extra)]
 
     def _fail(self, error: GatewayError) -> list[Event]:
