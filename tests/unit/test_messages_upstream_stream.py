@@ -13,6 +13,7 @@ from headgate.conversation import (
     Message,
     OpaqueItem,
     Reasoning,
+    Refusal,
     Sealed,
     Text,
     Thought,
@@ -164,6 +165,10 @@ def test_a_refusal_keeps_its_details() -> None:
     assert answer.finished is not None
     assert answer.finished.reason == "refusal"
     assert write_answer(answer, reply())["stop_details"]["category"] == "cyber"
+
+
+def test_the_explanation_of_a_refusal_is_shown_to_clients_of_other_protocols() -> None:
+    assert fold(read_all(payloads("refusal"))).items == (Message("assistant", (Refusal("Declined."),)),)
 
 
 def test_an_error_event_ends_it_with_the_usage_so_far() -> None:

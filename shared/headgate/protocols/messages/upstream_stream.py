@@ -254,7 +254,11 @@ class StreamReader:
         events: list[Event] = []
         for index in list(self._blocks):
             events += self._block_stop({"index": index})
-        events += self._flush_search() + self._assembler.finish()
+        events += self._flush_search()
+        if reason == "refusal" and isinstance(details, dict) and isinstance(said := details.get("explanation"), str):
+            # The one place where the vendor says why. Clients of the other protocols look for it in the message.
+            events += self._assembler.refusal(said) if said else []
+        events += self._assembler.finish()
         self._over = True
         return [
             *events,
