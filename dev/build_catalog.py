@@ -81,6 +81,8 @@ def features_of(model: dict[str, Any], rules: dict[str, Any]) -> list[str]:
         features.add("sampling")
     if rules.get("web_search") and re.search(rules["web_search"], model["id"]):
         features.add("web_search")
+    if rules.get("system_messages") and re.search(rules["system_messages"], model["id"]):
+        features.add("system_messages")
     return sorted(features)
 
 

@@ -16,6 +16,7 @@ from headgate.protocols.contract import Reply, Target, Unseal
 from headgate.protocols.messages.accumulate import accumulate
 from headgate.protocols.messages.client_answer import cost
 from headgate.protocols.messages.errors import error_body, error_from
+from headgate.protocols.messages.relay_fit import fit
 from headgate.protocols.messages.usage import merge_usage, read_usage
 from headgate.protocols.sealing import PREFIX
 from headgate.protocols.sse import frame, parse_frame
@@ -32,8 +33,9 @@ def prepare(
     """The body for ``target``: the client's own, with the model set and the gateway's fields removed.
 
     What earlier answers of ours put into the history and this upstream would refuse is taken out: thinking that it did
-    not sign, searches that another provider ran, citations without the vendor's index. ``prompt_cache_key`` has no
-    counterpart: the vendor caches by the marks in the body."""
+    not sign, searches that another provider ran, citations without the vendor's index; ``relay_fit`` does the same for
+    what older models are known to refuse. ``prompt_cache_key`` has no counterpart: the vendor caches by the marks in
+    the body."""
     losses: list[Loss] = []
     out = {name: value for name, value in body.items() if name not in _GATEWAY_FIELDS}
     out["model"] = target.model
@@ -41,6 +43,7 @@ def prepare(
     if isinstance(messages, list):
         turns = [_prepare_turn(turn, f"messages[{i}]", target, unseal, losses) for i, turn in enumerate(messages)]
         out["messages"] = [turn for turn in turns if turn is not None]
+    fit(out, target, losses)
     return out, losses
 
 
