@@ -246,6 +246,8 @@ _WEB_SEARCH = record(
         "search_context_size": nullable(choice("low", "medium", "high")),
         "user_location": nullable(record(dict.fromkeys(("type", "city", "country", "region", "timezone"), anything))),
         "external_web_access": nullable(boolean),
+        # Codex sends it for the models it knows.
+        "search_content_types": nullable(array(choice("text", "image"))),
     }
 )
 _TOOLS: dict[str, Check] = {
