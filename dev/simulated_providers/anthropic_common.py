@@ -222,16 +222,6 @@ def takes_budget(model: str) -> bool:
     return version < 5 and not (family == "opus" and version >= 4.7) and family not in ("fable", "mythos")
 
 
-def most_output(model: str) -> int:
-    """The most output tokens that the model can be asked for."""
-    family, version = generation(model)
-    if version < 4:
-        return 64_000 if version >= 3.7 else 8_192
-    if family == "opus" and version < 4.5:
-        return 32_000
-    return 128_000 if version >= 4.6 else 64_000
-
-
 def failure(faults: Faults) -> Refused:
     """The error that ``[[fail:…]]`` asks for."""
     status, options = faults.status or 500, faults.status_options

@@ -42,11 +42,6 @@ def _unsupported(name: str, value: Any) -> Refused:
 def _check_model(body: dict[str, Any], model: str) -> None:
     openai.check_effort(model, body.get("reasoning_effort"), "reasoning_effort")
     openai.check_verbosity(model, body.get("verbosity"), "verbosity")
-    limit, most = body.get("max_completion_tokens") or body.get("max_tokens") or 0, openai.most_output(model)
-    if limit > most:
-        name = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
-        text = f"{name} is too large: {limit}. This model supports at most {most} completion tokens, whereas you "
-        raise Refused(400, f"{text}provided {limit}.", "invalid_value", name)
     if not openai.reasons(model):
         return
     if body.get("max_tokens") is not None:

@@ -14,10 +14,6 @@ from .seals import intact
 def check(body: dict[str, Any], version: str, betas: set[str]) -> None:
     """Refuses what has the right shape but not the right sense."""
     model = body["model"]
-    most = anthropic.most_output(model)
-    if body.get("max_tokens", 0) > most:
-        text = f"{body['max_tokens']} > {most}, which is the maximum allowed number of output tokens for "
-        raise invalid("max_tokens", text + anthropic.snapshot(model))
     _sampling(body, model, version)
     _thinking(body, model, betas)
     _tools(body)

@@ -181,13 +181,6 @@ def reasons(model: str) -> bool:
     return bool(re.match(r"o[134](-|$)|codex-", model)) or (version(model) >= 5 and "chat" not in model)
 
 
-def most_output(model: str) -> int:
-    """The most output tokens that the model can be asked for."""
-    if reasons(model):
-        return 128_000 if version(model) else 100_000
-    return 32_768 if version(model) >= 4.1 else 16_384
-
-
 def efforts(model: str) -> tuple[str, ...]:
     """The reasoning efforts that the model takes."""
     number = version(model)

@@ -58,7 +58,6 @@ def test_a_tool_loop_with_a_budget_needs_its_thinking(simulated: Running) -> Non
         ({"context_management": {}}, "context_management: Extra inputs are not permitted"),
         ({"max_tokens": "x"}, "max_tokens: Input should be a valid integer"),
         ({"thread": {"type": "create"}}, "thread: Extra inputs are not permitted"),
-        ({"max_tokens": 64001}, "max_tokens: 64001 > 64000, which is the maximum allowed number of output tokens for"),
         ({"messages": "oops"}, "messages: Input should be a valid list"),
         ({"messages": []}, "messages: at least one message is required"),
         (

@@ -249,7 +249,6 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments
             "unsupported_value",
             "'temperature' does not support 0.2 with this model.",
         ),
-        ({"max_tokens": 20000}, "invalid_value", "max_tokens is too large: 20000. This model supports at most 16384"),
         ({"stream_options": {}}, None, "only allowed when 'stream' is enabled"),
         ({"tool_choice": "auto"}, None, "'tool_choice' is only allowed when 'tools' are specified."),
         ({"response_format": {"type": "json_object"}}, None, "must contain the word 'json' in some form"),
