@@ -49,3 +49,23 @@ def test_a_wrong_key_is_a_401_in_the_protocols_envelope(gateway_origin: Origin, 
     body = answer.json()
     assert body["error"]["type"] == "authentication_error" and body["error"]["message"]
     assert ("type" in body) is (path == "/v1/messages")
+
+
+def test_claude_code_is_answered_under_the_name_it_asked_for(gateway_origin: Origin):
+    """It drops its thinking blocks from the history when the names differ."""
+    body = {"model": "claude-haiku-4-5-20251001", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
+    agent = {"user-agent": "claude-cli/2.1.329 (external, sdk-cli)"}
+    answer = gateway_origin.post("/v1/messages", body, headers=agent)
+    assert answer.json()["model"] == "claude-haiku-4-5-20251001"
+    assert answer.headers["x-headgate-model"] == "anthropic/claude-haiku-4-5"
+    assert gateway_origin.post("/v1/messages", body).json()["model"] == "anthropic/claude-haiku-4-5"
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
+def test_a_bound_above_the_models_own_is_clamped_and_announced(gateway_origin: Origin, path: str):
+    name = "max_output_tokens" if "responses" in path else "max_tokens"
+    answer = gateway_origin.post(path, {**PATHS[path], name: 32_000})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-headgate-losses"] == f"clamped:{name}"
+    strict = gateway_origin.post(path, {**PATHS[path], name: 32_000}, headers={"x-headgate-strict": "true"})
+    assert strict.status_code == 400 and strict.json()["error"]["param"] == name

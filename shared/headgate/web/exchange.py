@@ -46,7 +46,8 @@ class Work:
 
     body: the client's validated request. sent: the same with stored history put in. id: our id of the answer. keep:
     stores the turn, before the closing frames leave. abandon: undoes what was reserved for the answer when there
-    will be none. providers: slugs that limit the route. reply_extra goes into ``Reply.extra``.
+    will be none. providers: slugs that limit the route. echo_model: the answer names the model as the client did,
+    not as ``provider/slug``. reply_extra goes into ``Reply.extra``.
     """
 
     body: Mapping[str, Any]
@@ -58,6 +59,7 @@ class Work:
     choices: int = 1
     model: str = "auto"
     providers: Sequence[str] = ()
+    echo_model: bool = False
     reply_extra: dict[str, object] = field(default_factory=dict[str, object])
 
 
@@ -248,7 +250,7 @@ class Exchange:
         return Reply(
             id=work.id,
             created_at=self._created,
-            model=candidate.label if candidate else work.model,
+            model=work.model if candidate is None or (work.echo_model and work.model != "auto") else candidate.label,
             body=work.body,
             price=lambda usage: cost(usage, price) if price else None,
             seal=call.seal,

@@ -44,7 +44,7 @@ async def create(call: Call) -> Response:
     body = _validated(call)
     mode, previous = split_thread(body)
     if mode is None:
-        return await answer(call, _work(body, body, f"msg_{secrets.token_hex(16)}"))
+        return await answer(call, _work(call, body, body, f"msg_{secrets.token_hex(16)}"))
     if not call.keeps_content:
         raise thread_error(
             "thread_unsupported_request",
@@ -63,7 +63,7 @@ async def count(call: Call) -> Response:
 
 async def _create_thread(call: Call, body: dict[str, Any]) -> Response:
     id = new_id(None, prefix="msg_")
-    work = _work(body, body, id)
+    work = _work(call, body, body, id)
     work.reply_extra = {"own_id": True, "keep": True}
     work.keep = _keeper(call, body, id, None)
     return await answer(call, work)
@@ -78,7 +78,7 @@ async def _continue_thread(call: Call, body: dict[str, Any], previous: str) -> R
     leases, token = call.services.continuations, secrets.token_hex(8)
     await leases.begin_continue(previous, call.owner, token, call.services.settings.timeouts.total + 30)
     id = new_id(previous, prefix="msg_")
-    work = _work(body, merge_turn(stored, body), id)
+    work = _work(call, body, merge_turn(stored, body), id)
     work.reply_extra = {"own_id": True, "keep": True}
     keep = _keeper(call, body, id, previous)
 
@@ -130,8 +130,16 @@ def _validated(call: Call, *, counting: bool = False) -> dict[str, Any]:
     return validate(call.body, version=version, counting=counting)
 
 
-def _work(body: dict[str, Any], sent: Mapping[str, Any], id: str) -> Work:
-    return Work(body=body, sent=sent, id=id, stream=bool(body.get("stream")), model=_model(body))
+def _work(call: Call, body: dict[str, Any], sent: Mapping[str, Any], id: str) -> Work:
+    return Work(
+        body=body,
+        sent=sent,
+        id=id,
+        stream=bool(body.get("stream")),
+        model=_model(body),
+        # Claude Code drops its thinking from the history when the answer names another model than it asked for.
+        echo_model=call.request.headers.get("user-agent", "").startswith("claude-cli/"),
+    )
 
 
 def _model(body: Mapping[str, Any]) -> str:

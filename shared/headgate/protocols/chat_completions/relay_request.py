@@ -46,18 +46,23 @@ def prepare(
         sent["prompt_cache_key"] = prompt_cache_key
     if sent.get("prompt_cache_retention") == "in-memory":
         sent["prompt_cache_retention"] = "in_memory"
-    _bound(sent, target)
+    _bound(sent, target, losses)
     _knobs(sent, target, losses)
     if sent.get("tools"):
         sent["tools"] = [_tool(tool, target, losses) for tool in sent["tools"]]
     return sent, list(dict.fromkeys(losses))
 
 
-def _bound(sent: dict[str, Any], target: Target) -> None:
-    """One output bound under the name that the upstream takes; the newer name wins where both are given."""
+def _bound(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
+    """One output bound under the name that the upstream takes; the newer name wins where both are given. Agents send
+    one bound for every model, and a vendor refuses what is above its own."""
     old, new = sent.pop("max_tokens", None), sent.pop("max_completion_tokens", None)
     bound = old if new is None else new
     if bound is not None:
+        if target.max_output_tokens and bound > target.max_output_tokens:
+            name = "max_tokens" if new is None else "max_completion_tokens"
+            losses.append(Loss(name, "clamped", f"{target.model} writes at most {target.max_output_tokens} tokens."))
+            bound = target.max_output_tokens
         sent["max_tokens" if "max_tokens" in target.quirks else "max_completion_tokens"] = bound
 
 

@@ -31,6 +31,10 @@ def fit(body: dict[str, Any], target: Target) -> list[Loss]:
     if limit is not None and limit < MIN_OUTPUT_TOKENS:
         body["max_output_tokens"] = MIN_OUTPUT_TOKENS
         losses.append(Loss("max_output_tokens", "raised", f"The provider's minimum is {MIN_OUTPUT_TOKENS}."))
+    if limit is not None and target.max_output_tokens and limit > target.max_output_tokens:
+        body["max_output_tokens"] = target.max_output_tokens
+        detail = f"{target.model} writes at most {target.max_output_tokens} tokens."
+        losses.append(Loss("max_output_tokens", "clamped", detail))
     if body.get("prompt_cache_retention") == "in-memory":
         body["prompt_cache_retention"] = "in_memory"
     _fit_reasoning(body, target, losses)
