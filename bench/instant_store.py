@@ -52,7 +52,8 @@ async def serve() -> None:
     store = Store()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        # Cancelled when the run ends; Python 3.11 takes a cancelled handler for a broken one.
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while head := await read_head(reader):
                 _, _, headers = head
                 request = json.loads(await Body(reader, headers).whole())

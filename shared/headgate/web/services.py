@@ -18,6 +18,7 @@ from headgate.settings import Settings
 from headgate.storage.aws import Connection, StoreFault
 from headgate.storage.blobs import BlobStore
 from headgate.storage.continuations import Continuations
+from headgate.storage.dynamodb import DynamoDB
 from headgate.storage.logs import LogStore
 from headgate.storage.secrets import Secrets
 from headgate.storage.table import Table
@@ -33,7 +34,7 @@ class Services:
         self.observer = Observer(name, settings.log_level)
         self.catalog = Catalog.bundled()
         self.transport = Transport()
-        self.dynamodb = Connection("dynamodb", settings.region)
+        self.dynamodb = DynamoDB.from_env(environ, settings.region) or Connection("dynamodb", settings.region)
         self._secrets = Secrets(Connection("ssm", settings.region))
         self._seal_secret = settings.seal_secret
         self.credentials = Credentials(
