@@ -161,9 +161,7 @@ async def test_a_connection_of_before_a_long_freeze_is_not_used() -> None:
     [
         b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy",
-        b'HTTP/1.1 400 Bad Request\r\nContent-Length: 53\r\n\r\n{"__type":"com.amazonaws.x#ThrottlingException","m":1}'[
-            :53
-        ],
+        b'HTTP/1.1 400 Bad Request\r\nContent-Length: 48\r\n\r\n{"__type":"com.amazonaws.x#ThrottlingException"}',
         b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
     ],
 )
