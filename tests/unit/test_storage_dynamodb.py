@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from dev.embedded_dynamodb import EmbeddedDynamoDB
 from headgate.storage.aws import StoreFault, StoreUnavailable
@@ -212,6 +219,52 @@ async def test_a_store_out_of_reach_is_unavailable() -> None:
         pass
     with pytest.raises(StoreUnavailable):
         await DynamoDB(server.url, "us-east-1", AccessKey("a", "b")).call("get_item", {})
+
+
+async def test_a_certificate_is_checked(tmp_path: Path) -> None:
+    certificate, key = self_signed("localhost")
+    (tmp_path / "certificate.pem").write_bytes(certificate)
+    (tmp_path / "key.pem").write_bytes(key)
+    secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    secure.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    server = Server(fine)
+    listening = await asyncio.start_server(server.connected, "127.0.0.1", 0, ssl=secure)
+    port = listening.sockets[0].getsockname()[1]
+    trusting = ssl.create_default_context(cadata=certificate.decode())
+    async with listening:
+        for host, context, passes in [
+            ("localhost", trusting, True),
+            ("127.0.0.1", trusting, False),  # another name than the certificate's
+            ("localhost", ssl.create_default_context(), False),
+        ]:
+            client = DynamoDB(f"https://{host}:{port}", "us-east-1", AccessKey("a", "b"), tls=lambda: context)  # noqa: B023
+            if passes:
+                assert await client.call("get_item", {}) == {}
+            else:
+                with pytest.raises(StoreUnavailable, match="certificate verify failed"):
+                    await client.call("get_item", {})
+            client.recreate()
+    assert len(server.requests) == 1
+
+
+def self_signed(name: str) -> tuple[bytes, bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(named)
+        .issuer_name(named)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(pem), private
 
 
 async def test_an_answer_in_chunks_is_read_whole() -> None:

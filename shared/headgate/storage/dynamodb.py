@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import httpx
-
 from headgate.storage.aws import StoreUnavailable, translate_error
 
 T = TypeVar("T")
@@ -58,8 +56,8 @@ class AccessKey:
 class DynamoDB:
     """A client of one region's DynamoDB, with the face of ``aws.Connection``.
 
-    ``endpoint`` is a URL. ``timeout`` and ``connect_timeout`` are seconds for one attempt, of which a call makes at
-    most three. ``clock``: Unix seconds.
+    ``endpoint`` is a URL. ``tls`` gives what its certificate is checked with. ``timeout`` and ``connect_timeout`` are
+    seconds for one attempt, of which a call makes at most three. ``clock``: Unix seconds.
     """
 
     def __init__(
@@ -68,24 +66,29 @@ class DynamoDB:
         region: str,
         key: AccessKey,
         *,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         timeout: float = 5.0,
         connect_timeout: float = 2.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         url = urlsplit(endpoint)
-        self._secure = url.scheme == "https"
+        self._tls = tls if url.scheme == "https" else None
         self._host = url.hostname or ""
-        self._port = url.port or (443 if self._secure else 80)
+        self._port = url.port or (443 if self._tls else 80)
         self._authority = url.netloc
         self._signer = Signer(key, region, "dynamodb")
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._clock = clock
-        self._tls: ssl.SSLContext | None = None
         self._idle: list[_Wire] = []
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str], region: str | None) -> DynamoDB | None:
+    def from_env(
+        cls,
+        environ: Mapping[str, str],
+        region: str | None,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    ) -> DynamoDB | None:
         """The client that the environment of a function describes; None where it takes botocore to understand it: no
         keys in the environment (SnapStart), a profile, a proxy, an own certificate, another partition."""
         key = AccessKey(
@@ -98,12 +101,12 @@ class DynamoDB:
         if any(environ.get(name) for name in _UNUSUAL):
             return None
         endpoint = environ.get("AWS_ENDPOINT_URL_DYNAMODB") or f"https://dynamodb.{region}.amazonaws.com"
-        return cls(endpoint, region, key)
+        return cls(endpoint, region, key, tls=tls)
 
     def connect(self) -> None:
         """Load the certificate authorities, which the first call would otherwise wait for. No network traffic."""
-        if self._secure and self._tls is None:
-            self._tls = httpx.create_ssl_context()
+        if self._tls is not None:
+            self._tls()
 
     def recreate(self) -> None:
         """Drop the connections; the next call opens new ones. Also how to close."""
@@ -173,9 +176,9 @@ class DynamoDB:
         return None
 
     async def _open(self) -> _Wire:
-        self.connect()
+        tls = self._tls() if self._tls is not None else None
         async with asyncio.timeout(self._connect_timeout):
-            reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls, limit=_HEAD_LIMIT)
+            reader, writer = await asyncio.open_connection(self._host, self._port, ssl=tls, limit=_HEAD_LIMIT)
         return _Wire(reader, writer)
 
     def _head(self, operation: str, body: bytes) -> bytes:

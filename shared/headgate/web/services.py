@@ -34,7 +34,9 @@ class Services:
         self.observer = Observer(name, settings.log_level)
         self.catalog = Catalog.bundled()
         self.transport = Transport()
-        self.dynamodb = DynamoDB.from_env(environ, settings.region) or Connection("dynamodb", settings.region)
+        self.dynamodb = DynamoDB.from_env(environ, settings.region, self.transport.tls) or Connection(
+            "dynamodb", settings.region
+        )
         self._secrets = Secrets(Connection("ssm", settings.region))
         self._seal_secret = settings.seal_secret
         self.credentials = Credentials(
