@@ -19,7 +19,7 @@ from dev.embedded_dynamodb import REGION, EmbeddedDynamoDB, table_settings
 from dev.lambda_emulator import Emulator, Function, in_thread
 from headgate.access.keys import KeyStore
 from headgate.access.policy import Policy
-from headgate.storage.aws import Connection, make_client
+from headgate.storage.aws_json import AccessKey, AwsJson
 from headgate.storage.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,20 +106,9 @@ def rig() -> Iterator[Rig]:
         yield Rig(instant, shared, upstream, _create_key(instant_url, key))
 
 
-def store_client(url: str) -> Connection:
+def store_client(url: str) -> AwsJson:
     """The gateway's own DynamoDB client, towards ``url``."""
-    import os
-
-    # Environment and not arguments, because that is how a function is told, too.
-    settings = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_ENDPOINT_URL_DYNAMODB": url}
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        client = make_client("dynamodb", REGION)
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-    return Connection("dynamodb", factory=lambda: client)
+    return AwsJson("dynamodb", url, REGION, AccessKey("local", "local"))
 
 
 def _create_key(url: str, key: str | None) -> str:

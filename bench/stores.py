@@ -1,26 +1,36 @@
 """What a call to a store costs, and whose cost it is.
 
 The same GetItem and PutItem to moto and to the instant store: over a bare socket, which is the store's own time and the
-kernel's, and through the gateway's client.
+kernel's, through the gateway's client, and through botocore for comparison.
 """
 
 from __future__ import annotations
 
 import asyncio
 import http.client
+import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from urllib.parse import urlsplit
+
+from botocore.session import get_session
 
 from bench.rig import TABLES, Rig, store_client
 from bench.rows import Row, median, rounded
+from dev.embedded_dynamodb import REGION
+from headgate.storage.aws import Caller, Connection
 from headgate.storage.table import Table
 
 _ITEM = {"pk": "bench", "sk": "item", "data": b"x" * 600, "owner": "bench", "created_at": 1, "status": "completed"}
 _WIRE = {
     "PutItem": {"Item": {"pk": {"S": "bench"}, "sk": {"S": "item"}, "data": {"B": "eHh4" * 200}}},
     "GetItem": {"Key": {"pk": {"S": "bench"}, "sk": {"S": "item"}}, "ConsistentRead": True},
+}
+_CALLS: dict[str, Callable[[Table], Awaitable[object]]] = {
+    "PutItem": lambda table: table.put(_ITEM),
+    "GetItem": lambda table: table.get(("bench", "item")),
 }
 
 
@@ -29,20 +39,19 @@ def measure(rig: Rig, rounds: int) -> dict[str, list[Row]]:
     rows: list[Row] = []
     for name, environment in (("instant", rig.instant), ("moto", rig.moto)):
         url = environment["AWS_ENDPOINT_URL_DYNAMODB"]
-        connection = store_client(url)
-        table = Table(connection, TABLES["state"])
-        calls: dict[str, Callable[[], Awaitable[object]]] = {
-            "PutItem": lambda table=table: table.put(_ITEM),
-            "GetItem": lambda table=table: table.get(("bench", "item")),
+        botocore = get_session().create_client(
+            "dynamodb", REGION, endpoint_url=url, aws_access_key_id="local", aws_secret_access_key="local"
+        )
+        clients: dict[str, Caller] = {
+            "gateway's": store_client(url),
+            "botocore": Connection("dynamodb", factory=lambda client=botocore: client),
         }
-        try:
-            for operation, call in calls.items():
-                own = _bare(url, operation, rounds)
-                ours, cpu = asyncio.run(_through_client(call, rounds))
-                row: Row = {"store": name, "call": operation, "store_p50_ms": own, "client_p50_ms": ours}
-                rows.append(rounded({**row, "added_ms": ours - own, "client_cpu_ms": cpu}))
-        finally:
-            connection.recreate()
+        for (operation, call), (client, caller) in itertools.product(_CALLS.items(), clients.items()):
+            own = _bare(url, operation, rounds)
+            ours, cpu = asyncio.run(_through_client(partial(call, Table(caller, TABLES["state"])), rounds))
+            caller.recreate()
+            row: Row = {"store": name, "call": operation, "client": client, "store_p50_ms": own, "call_p50_ms": ours}
+            rows.append(rounded({**row, "added_ms": ours - own, "client_cpu_ms": cpu}, 2))
     return {"stores": rows}
 
 

@@ -1,4 +1,7 @@
-"""The gateway's own DynamoDB client: signatures, connections, repetitions. What calls mean is in test_storage_table."""
+"""The gateway's own client of AWS's JSON protocol: signatures, connections, repetitions.
+
+What calls mean is in test_storage_table.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,8 @@ from cryptography.x509.oid import NameOID
 
 from dev.embedded_dynamodb import EmbeddedDynamoDB
 from headgate.storage.aws import StoreFault, StoreUnavailable
-from headgate.storage.dynamodb import AccessKey, DynamoDB, Signer
+from headgate.storage.aws_json import AccessKey, AwsJson, Signer
+from headgate.storage.secrets import Secrets
 from headgate.storage.table import Table
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret/example"}
@@ -57,11 +62,11 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(answer: Answer) -> AsyncIterator[tuple[Server, DynamoDB]]:
+async def serving(answer: Answer) -> AsyncIterator[tuple[Server, AwsJson]]:
     server = Server(answer)
     listening = await asyncio.start_server(server.connected, "127.0.0.1", 0)
     server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    client = DynamoDB(server.url, "us-east-1", AccessKey("a", "b"), timeout=0.5, connect_timeout=0.5)
+    client = AwsJson("dynamodb", server.url, "us-east-1", AccessKey("a", "b"), timeout=0.5, connect_timeout=0.5)
     try:
         yield server, client
     finally:
@@ -106,14 +111,14 @@ def test_signatures_are_those_of_botocore(token: str) -> None:
     ],
 )
 def test_what_is_unusual_is_left_to_botocore(unusual: dict[str, str]) -> None:
-    assert DynamoDB.from_env(KEYS, "eu-central-1") is not None
-    assert DynamoDB.from_env(KEYS | unusual, "eu-central-1") is None
+    assert AwsJson.from_env("dynamodb", KEYS, "eu-central-1") is not None
+    assert AwsJson.from_env("dynamodb", KEYS | unusual, "eu-central-1") is None
 
 
 @pytest.mark.parametrize(("region", "ours"), [("us-gov-west-1", True), ("cn-north-1", False), ("us-iso-east-1", False)])
 def test_regions_with_another_domain_are_left_to_botocore(region: str, ours: bool) -> None:
-    assert (DynamoDB.from_env(KEYS, region) is not None) is ours
-    assert DynamoDB.from_env(KEYS, None) is None
+    assert (AwsJson.from_env("dynamodb", KEYS, region) is not None) is ours
+    assert AwsJson.from_env("dynamodb", KEYS, None) is None
 
 
 async def test_calls_say_what_aws_wants_and_share_a_connection() -> None:
@@ -155,7 +160,7 @@ async def test_a_kept_connection_that_died_is_replaced_without_a_failure() -> No
 async def test_a_connection_of_before_a_long_freeze_is_not_used() -> None:
     now = 1000.0
     async with serving(fine) as (server, _):
-        client = DynamoDB(server.url, "us-east-1", AccessKey("a", "b"), clock=lambda: now)
+        client = AwsJson("dynamodb", server.url, "us-east-1", AccessKey("a", "b"), clock=lambda: now)
         await client.call("get_item", {})
         now += 3600
         await client.call("get_item", {})
@@ -218,7 +223,7 @@ async def test_a_store_out_of_reach_is_unavailable() -> None:
     async with serving(fine) as (server, _):
         pass
     with pytest.raises(StoreUnavailable):
-        await DynamoDB(server.url, "us-east-1", AccessKey("a", "b")).call("get_item", {})
+        await AwsJson("dynamodb", server.url, "us-east-1", AccessKey("a", "b")).call("get_item", {})
 
 
 async def test_a_certificate_is_checked(tmp_path: Path) -> None:
@@ -237,7 +242,8 @@ async def test_a_certificate_is_checked(tmp_path: Path) -> None:
             ("127.0.0.1", trusting, False),  # another name than the certificate's
             ("localhost", ssl.create_default_context(), False),
         ]:
-            client = DynamoDB(f"https://{host}:{port}", "us-east-1", AccessKey("a", "b"), tls=lambda: context)  # noqa: B023
+            url, key = f"https://{host}:{port}", AccessKey("a", "b")
+            client = AwsJson("dynamodb", url, "us-east-1", key, tls=partial(identity, context))
             if passes:
                 assert await client.call("get_item", {}) == {}
             else:
@@ -245,6 +251,10 @@ async def test_a_certificate_is_checked(tmp_path: Path) -> None:
                     await client.call("get_item", {})
             client.recreate()
     assert len(server.requests) == 1
+
+
+def identity(context: ssl.SSLContext) -> ssl.SSLContext:
+    return context
 
 
 def self_signed(name: str) -> tuple[bytes, bytes]:
@@ -293,7 +303,7 @@ async def test_a_repeated_transaction_is_known_as_the_same() -> None:
 
 
 async def test_an_attribute_named_b_is_not_taken_for_binary(dynamodb: EmbeddedDynamoDB) -> None:
-    client = DynamoDB.from_env(dynamodb.environment(), "us-east-1")
+    client = AwsJson.from_env("dynamodb", dynamodb.environment(), "us-east-1")
     assert client is not None
     table = Table(client, dynamodb.create_tables()["state"])
     item = {"pk": "a", "sk": "b", "B": "AP8=", "map": {"B": "AP8="}, "bytes": b"\x00", "deep": {"B": {"B": b"\xff"}}}
@@ -309,8 +319,18 @@ def test_each_event_loop_has_connections_of_its_own() -> None:
             left.append((server, client))
             return server.connections
 
-    left: list[tuple[Server, DynamoDB]] = []
+    left: list[tuple[Server, AwsJson]] = []
     assert asyncio.run(two()) == 1
     client = left[0][1]
     with pytest.raises(StoreUnavailable):
         asyncio.run(client.call("get_item", {}))  # the old loop's server is gone; no connection of it is touched
+
+
+async def test_parameters_are_read_over_the_same_protocol(dynamodb: EmbeddedDynamoDB) -> None:
+    client = AwsJson.from_env("ssm", dynamodb.environment(), "us-east-1")
+    assert client is not None
+    dynamodb.client("ssm").put_parameter(Name="/headgate/key", Value="sk-1\n", Type="SecureString", Overwrite=True)
+    secrets = Secrets(client)
+    assert await secrets.read("/headgate/key") == "sk-1"
+    assert await secrets.read("/headgate/absent") is None
+    client.recreate()

@@ -1,8 +1,8 @@
-"""DynamoDB's JSON protocol over asyncio's streams: signed, pooled, tried again.
+"""AWS's JSON protocol, which DynamoDB and SSM speak, over asyncio's streams: signed, pooled, tried again.
 
-Every request of the gateway makes one to three calls. botocore needs a thread and four times the processor time for
-each (about 1 ms), a sixth of a cold start and 19 MB for its models; this does the few things of it that a function
-needs. ``from_env`` says no wherever something unusual is configured, and ``aws.Connection`` serves then.
+Every request of the gateway makes one to three calls to DynamoDB. botocore needs a thread and four times the processor
+time for each (about 1 ms), a sixth of a cold start and 19 MB for its models; this does the few things of it that a
+function needs. ``from_env`` says no wherever something unusual is configured, and ``aws.Connection`` serves then.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _ATTEMPTS = 3
 _PAUSE = 0.05  # seconds; doubled with each attempt, of which a random part is waited
 _IDLE = 30.0  # seconds after which a connection is not used again: the far end, or what is between, may have let go
 _HEAD_LIMIT = 64 * 1024
+# The first part of ``X-Amz-Target``, and the protocol's version.
+_SERVICES = {"dynamodb": ("DynamoDB_20120810", "1.0"), "ssm": ("AmazonSSM", "1.1")}
 _REGION = re.compile(r"(?!cn-|us-iso|eu-isoe)[a-z]{2}(-[a-z]+)+-\d")
 # Any of them asks for more than is done here.
 _UNUSUAL = (
@@ -53,15 +55,17 @@ class AccessKey:
     token: str = ""
 
 
-class DynamoDB:
-    """A client of one region's DynamoDB, with the face of ``aws.Connection``.
+class AwsJson:
+    """A client of one service in one region, with the face of ``aws.Connection``.
 
-    ``endpoint`` is a URL. ``tls`` gives what its certificate is checked with. ``timeout`` and ``connect_timeout`` are
-    seconds for one attempt, of which a call makes at most three. ``clock``: Unix seconds.
+    ``service`` is ``dynamodb`` or ``ssm``, ``endpoint`` a URL, and ``tls`` gives what its certificate is checked with.
+    ``timeout`` and ``connect_timeout`` are seconds for one attempt, of which a call makes at most three.
+    ``clock``: Unix seconds.
     """
 
     def __init__(
         self,
+        service: str,
         endpoint: str,
         region: str,
         key: AccessKey,
@@ -76,7 +80,9 @@ class DynamoDB:
         self._host = url.hostname or ""
         self._port = url.port or (443 if self._tls else 80)
         self._authority = url.netloc
-        self._signer = Signer(key, region, "dynamodb")
+        self._target, version = _SERVICES[service]
+        self._content_type = f"application/x-amz-json-{version}"
+        self._signer = Signer(key, region, service)
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._clock = clock
@@ -85,10 +91,11 @@ class DynamoDB:
     @classmethod
     def from_env(
         cls,
+        service: str,
         environ: Mapping[str, str],
         region: str | None,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
-    ) -> DynamoDB | None:
+    ) -> AwsJson | None:
         """The client that the environment of a function describes; None where it takes botocore to understand it: no
         keys in the environment (SnapStart), a profile, a proxy, an own certificate, another partition."""
         key = AccessKey(
@@ -100,8 +107,8 @@ class DynamoDB:
             return None
         if any(environ.get(name) for name in _UNUSUAL):
             return None
-        endpoint = environ.get("AWS_ENDPOINT_URL_DYNAMODB") or f"https://dynamodb.{region}.amazonaws.com"
-        return cls(endpoint, region, key, tls=tls)
+        endpoint = environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or f"https://{service}.{region}.amazonaws.com"
+        return cls(service, endpoint, region, key, tls=tls)
 
     def connect(self) -> None:
         """Load the certificate authorities, which the first call would otherwise wait for. No network traffic."""
@@ -184,9 +191,9 @@ class DynamoDB:
     def _head(self, operation: str, body: bytes) -> bytes:
         headers = self._signer.sign(
             {
-                "content-type": "application/x-amz-json-1.0",
+                "content-type": self._content_type,
                 "host": self._authority,
-                "x-amz-target": f"DynamoDB_20120810.{operation}",
+                "x-amz-target": f"{self._target}.{operation}",
             },
             body,
             self._clock(),
@@ -292,7 +299,7 @@ def _to_base64(value: object) -> str:
 
 
 def _from_base64(value: dict[str, Any]) -> dict[str, Any]:
-    """In DynamoDB's notation an object with the one member B, a string, is always binary data."""
+    """In DynamoDB's notation an object with the one member B, a string, is always binary data; SSM has none such."""
     if len(value) == 1 and isinstance(data := value.get("B"), str):
         return {"B": base64.b64decode(data)}
     return value
