@@ -22,6 +22,7 @@ from dev.embedded_dynamodb import EmbeddedDynamoDB, one_at_a_time
 from headgate.errors import GatewayError
 from headgate.storage import schema
 from headgate.storage.aws import ConditionFailed, Connection, StoreFault, StoreUnavailable
+from headgate.storage.aws_json import AwsJson
 from headgate.storage.table import Table, from_item, to_attribute, to_item
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,9 +33,11 @@ VALUES = st.recursive(
 )
 
 
-@pytest_asyncio.fixture
-async def table(dynamodb: EmbeddedDynamoDB) -> AsyncIterator[Table]:
-    connection = Connection("dynamodb")
+@pytest_asyncio.fixture(params=["botocore", "our own"])
+async def table(dynamodb: EmbeddedDynamoDB, request: pytest.FixtureRequest) -> AsyncIterator[Table]:
+    own = AwsJson.from_env("dynamodb", dynamodb.environment(), "us-east-1")
+    assert own is not None
+    connection = own if request.param == "our own" else Connection("dynamodb")
     yield Table(connection, dynamodb.create_tables()["state"])
     connection.recreate()
 

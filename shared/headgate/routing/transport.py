@@ -8,6 +8,7 @@ replaced by a new one once, as long as no byte of the answer has arrived.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal
 
@@ -71,14 +72,22 @@ class Transport:
 
     def __init__(self) -> None:
         self._client: httpx.AsyncClient | None = None
+        self._tls: ssl.SSLContext | None = None
         self._used = False
+
+    def tls(self) -> ssl.SSLContext:
+        """What servers' certificates are checked with; loading the authorities takes as long as a few requests, so
+        there is one for the process."""
+        if self._tls is None:
+            self._tls = httpx.create_ssl_context()
+        return self._tls
 
     def warm(self) -> None:
         """Make the client now, so that the first request does not pay for loading the trust store."""
         if self._client is None:
             # trust_env stays on: a deployment may need a proxy.
             limits = httpx.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=60)
-            self._client = httpx.AsyncClient(limits=limits, follow_redirects=False)
+            self._client = httpx.AsyncClient(verify=self.tls(), limits=limits, follow_redirects=False)
             self._used = False
 
     def restored(self) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from headgate import __version__
 from headgate.errors import GatewayError
@@ -70,6 +70,15 @@ class ConditionFailed(Exception):
         super().__init__("the condition did not hold")
         self.old = old
         self.codes = tuple(codes)
+
+
+class Caller(Protocol):
+    """What ``Table`` and ``Secrets`` need of a client: ``Connection`` here, or ``aws_json.AwsJson``."""
+
+    def connect(self) -> object: ...
+    def recreate(self) -> None: ...
+    async def call(self, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]: ...
+    async def run(self, work: Callable[[], T]) -> T: ...
 
 
 class Connection:
@@ -144,7 +153,7 @@ class Connection:
         try:
             return work()
         except ClientError as error:
-            raise _translate(error.response) from error
+            raise translate_error(error.response) from error
         except BotoCoreError as error:
             raise _broken(error) from error
 
@@ -174,7 +183,9 @@ def make_client(service: str, region: str | None, *, workers: int = 8, timeout: 
     return get_session().create_client(service, region_name=region, config=config)
 
 
-def _translate(response: Mapping[str, Any]) -> Exception:
+def translate_error(response: Mapping[str, Any]) -> Exception:
+    """The exception for a refusal in botocore's form: ``Error`` with ``Code`` and ``Message``, the HTTP status under
+    ``ResponseMetadata``, and ``Item`` or ``CancellationReasons`` where a condition failed."""
     error = response.get("Error", {})
     code = str(error.get("Code", ""))
     if code == "ConditionalCheckFailedException":

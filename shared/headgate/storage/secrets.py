@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from headgate.storage.aws import Connection, StoreFault
+from headgate.storage.aws import Caller, StoreFault
 
 
 class Secrets:
     """Reads parameters by name. Nothing is kept here: whoever needs a secret decides for how long."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Caller) -> None:
         self.connection = connection
 
     async def read(self, name: str) -> str | None:

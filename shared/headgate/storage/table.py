@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from headgate.storage.aws import ConditionFailed, Connection, StoreUnavailable
+from headgate.storage.aws import Caller, ConditionFailed, StoreUnavailable
 
 Item = dict[str, Any]
 Key = tuple[str, str]
@@ -71,7 +71,7 @@ class Table:
     attribute names and ``values`` maps ``:x`` placeholders to plain values. Every method raises ``StoreUnavailable``
     and ``StoreFault``; those with a condition also ``ConditionFailed`` with the item as it stands."""
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, connection: Caller, name: str) -> None:
         self.connection = connection
         self.name = name
 

@@ -15,7 +15,8 @@ from headgate.observe import Observer
 from headgate.providers.auth import Credentials
 from headgate.routing.transport import Transport
 from headgate.settings import Settings
-from headgate.storage.aws import Connection, StoreFault
+from headgate.storage.aws import Caller, Connection, StoreFault
+from headgate.storage.aws_json import AwsJson
 from headgate.storage.blobs import BlobStore
 from headgate.storage.continuations import Continuations
 from headgate.storage.logs import LogStore
@@ -33,8 +34,8 @@ class Services:
         self.observer = Observer(name, settings.log_level)
         self.catalog = Catalog.bundled()
         self.transport = Transport()
-        self.dynamodb = Connection("dynamodb", settings.region)
-        self._secrets = Secrets(Connection("ssm", settings.region))
+        self.dynamodb = self._caller("dynamodb", environ)
+        self._secrets = Secrets(self._caller("ssm", environ))
         self._seal_secret = settings.seal_secret
         self.credentials = Credentials(
             environ,
@@ -51,6 +52,10 @@ class Services:
         self.logs = LogStore(
             Table(self.dynamodb, settings.logs_table), settings.log_ttl, body_limit=settings.max_logged_body_bytes
         )
+
+    def _caller(self, service: str, environ: Mapping[str, str]) -> Caller:
+        region = self.settings.region
+        return AwsJson.from_env(service, environ, region, self.transport.tls) or Connection(service, region)
 
     @classmethod
     def from_environment(cls) -> Services:

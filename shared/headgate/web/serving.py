@@ -92,11 +92,14 @@ class RelayServing:
         """(bytes for the client, whether these are the closing ones)."""
         feed = self._relay.feed
         if self._held:
-            held, self._held = b"".join(self._held), []
-            if self._over():
-                yield held, True
+            held, self._held = [out for out in self._held if out], []
+            # Of a short answer that came whole the text leaves at once; only its end waits until the turn is stored.
+            last = (held.pop() if held else b"") if self._over() else None
+            if out := b"".join(held):
+                yield out, False
+            if last is not None:
+                yield last, True
                 return
-            yield held, False
         try:
             async for group in self._groups:
                 if len(group) == 1:
