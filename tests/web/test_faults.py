@@ -1,9 +1,9 @@
 """Upstreams that fail in every way, and bodies that must never reach one."""
 
 import json
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -263,9 +263,6 @@ def test_concurrent_streams_never_mix(origins: Callable[[Upstream], Origin]):
 
     for upstream in UPSTREAM_NAMES:
         origins(upstream)
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
     assert problems == []
