@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import mimetypes
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -33,6 +32,25 @@ _AUDIO = {
 }
 _VIDEO = {"video/quicktime": "video/mov", "video/x-msvideo": "video/avi", "video/x-ms-wmv": "video/wmv"}
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml", "application/javascript"})
+_SUFFIXES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".gif": "image/gif",
+    ".pdf": "application/pdf",
+    ".wav": "audio/wav",
+    ".mp3": "audio/mp3",
+    ".aac": "audio/aac",
+    ".ogg": "audio/ogg",
+    ".flac": "audio/flac",
+    ".mp4": "video/mp4",
+    ".mov": "video/mov",
+    ".webm": "video/webm",
+    ".mpeg": "video/mpeg",
+}
 _TEXT_SUFFIXES = (".txt", ".md", ".csv", ".json", ".xml", ".html", ".yaml", ".yml", ".log", ".py", ".js", ".ts")
 # The first characters of the base64 form tell the formats apart where the client named none or the wrong one.
 _MAGIC = {
@@ -73,7 +91,7 @@ def _from_url(media: Media, target: Target, path: str) -> Block:
         raise unsupported(
             f"{target.model} does not fetch {where.scheme or 'such'} addresses; send the data", param=path
         )
-    kind = media.media_type or mimetypes.guess_type(where.path)[0]
+    kind = media.media_type or _by_name(where.path)
     if video:
         kind = "video/mp4"
     # An address without a telling suffix: the vendor insists on a type, and goes by the content.
@@ -85,9 +103,7 @@ def _inline(media: Media, target: Target, path: str) -> Block:
     data = media.data or ""
     if not data:
         raise invalid_request("The data is empty", param=path)
-    kind = _sniff(data) or media.media_type or mimetypes.guess_type(media.filename or "")[0] or ""
-    if (media.filename or "").lower().endswith(_TEXT_SUFFIXES) and _sniff(data) is None:
-        kind = "text/plain"
+    kind = _sniff(data) or media.media_type or _by_name(media.filename or "") or ""
     return {"inlineData": {"mimeType": _accepted(media, kind, target, path), "data": data}}
 
 
@@ -110,10 +126,20 @@ def _accepted(media: Media, media_type: str, target: Target, path: str) -> str:
     raise unsupported(f"{target.model} does not take {media.kind} input of type {named}", param=path)
 
 
+def _by_name(name: str) -> str | None:
+    low = name.lower()
+    if low.endswith(_TEXT_SUFFIXES):
+        return "text/plain"
+    return next((kind for suffix, kind in _SUFFIXES.items() if low.endswith(suffix)), None)
+
+
 def _sniff(data: str) -> str | None:
     if data.startswith("UklGR"):
         # RIFF holds images and sound; the name of the form is in bytes 8 to 12.
-        form = base64.b64decode(data[:16])[8:12] if len(data) >= 16 and data[:16].isascii() else b""
+        try:
+            form = base64.b64decode(data[:16], validate=True)[8:12]
+        except binascii.Error:
+            return None
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(form)
     return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
 
