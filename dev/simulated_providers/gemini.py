@@ -1,7 +1,7 @@
 """The endpoints of Gemini at Vertex AI and at the Gemini API, both under ``/vertex``:
 
-``/v1/projects/{project}/locations/{location}/publishers/google/models/{model}:{method}`` (also ``v1beta1``) and
-``/v1beta/models/{model}:{method}``; the methods are generateContent, streamGenerateContent and countTokens.
+``/v1/projects/{project}/locations/{location}/publishers/google/models/{model}:{method}`` and
+``/v1/models/{model}:{method}``, both also as ``v1beta`` and ``v1beta1``; the methods are generateContent, streamGenerateContent and countTokens.
 """
 
 from __future__ import annotations
@@ -157,11 +157,12 @@ def _model(name: str) -> dict[str, Any]:
 def routes(prefix: str = "/vertex") -> list[Route]:
     """The routes of both faces."""
     cloud = "projects/{project}/locations/{location}/publishers/google/models/{call:path}"
-    made: list[tuple[str, Callable[..., Any], str]] = [
-        (f"{prefix}/v1/{cloud}", call, "POST"),
-        (f"{prefix}/v1beta1/{cloud}", call, "POST"),
-        (f"{prefix}/v1beta/models/{{call:path}}", call, "POST"),
-        (f"{prefix}/v1beta/models", models, "GET"),
-        (f"{prefix}/v1beta/models/{{model:path}}", models, "GET"),
-    ]
+    made: list[tuple[str, Callable[..., Any], str]] = []
+    for version in ("v1", "v1beta", "v1beta1"):
+        made += [
+            (f"{prefix}/{version}/{cloud}", call, "POST"),
+            (f"{prefix}/{version}/models/{{call:path}}", call, "POST"),
+            (f"{prefix}/{version}/models", models, "GET"),
+            (f"{prefix}/{version}/models/{{model:path}}", models, "GET"),
+        ]
     return [Route(path, endpoint, methods=[method]) for path, endpoint, method in made]

@@ -25,12 +25,12 @@ _DATA = ("text", "inlineData", "fileData", "functionCall", "functionResponse", "
 def check(body: dict[str, Any], model: str, *, vertex: bool) -> None:
     """Refuses what has the right shape but not the right sense."""
     _contents(body, model, vertex=vertex)
-    _turns(body["contents"])
+    _turns(_joined(body["contents"]))
     _settings(config(body), model)
     _thinking(config(body).get("thinkingConfig", {}), model)
     _tools(body, model)
     if google.generation(model) >= 3:
-        _signatures(body["contents"], model)
+        _signatures(_joined(body["contents"]), model)
 
 
 def _contents(body: dict[str, Any], model: str, *, vertex: bool) -> None:
@@ -44,6 +44,8 @@ def _contents(body: dict[str, Any], model: str, *, vertex: bool) -> None:
             raise invalid(f"{at}: contents.parts must not be empty.\n")
         for number, part in enumerate(content["parts"]):
             _part(part, f"{at}[{number}]", model, vertex=vertex)
+            if part.get("text") == "" and content.get("role") != "model":
+                raise invalid("Unable to submit request because it must have a text parameter.")
 
 
 def _part(part: dict[str, Any], at: str, model: str, *, vertex: bool) -> None:
@@ -52,8 +54,6 @@ def _part(part: dict[str, Any], at: str, model: str, *, vertex: bool) -> None:
         raise invalid(f"{at}.data: oneof field 'data' is already set. Cannot set '{held[1]}'\n")
     if not held and "thoughtSignature" not in part:
         raise invalid(f"{at}.data: required oneof field 'data' must have one initialized field\n")
-    if held == ["text"] and not part["text"] and "thoughtSignature" not in part:
-        raise invalid("Unable to submit request because it must have a text parameter.")
     blobs = [part.get("inlineData"), *(each.get("inlineData") for each in _response(part).get("parts", []))]
     for blob in blobs:
         if blob is None:
@@ -86,12 +86,23 @@ def _calls(content: dict[str, Any]) -> list[dict[str, Any]]:
     return [part["functionCall"] for part in content["parts"] if "functionCall" in part]
 
 
+def _joined(contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The contents with those of one side in a row made one: the vendor's SDK gives back every event's own."""
+    turns: list[dict[str, Any]] = []
+    for content in contents:
+        role = "model" if content.get("role") == "model" else "user"
+        if not turns or turns[-1]["role"] != role:
+            turns.append({"role": role, "parts": []})
+        turns[-1]["parts"] += content["parts"]
+    return turns
+
+
 def _turns(contents: list[dict[str, Any]]) -> None:
     before: dict[str, Any] | None = None
     for content in contents:
         responses = [part["functionResponse"] for part in content["parts"] if "functionResponse" in part]
         if content.get("role") == "model" and _calls(content):
-            if before is None or before.get("role") == "model":
+            if before is None:
                 text = "Please ensure that function call turn comes immediately after a user turn or after a"
                 raise invalid(f"{text} function response turn.")
         due = _calls(before) if before and before.get("role") == "model" else []
@@ -101,7 +112,8 @@ def _turns(contents: list[dict[str, Any]]) -> None:
             text = "Please ensure that the number of function response parts is equal to the number of function call"
             raise invalid(f"{text} parts of the function call turn.")
         for call, response in zip(due, responses, strict=True):
-            if call["name"] != response["name"] or call.get("id") != response.get("id"):
+            # An id may be left out of the response, as the vendor's own SDK does.
+            if call["name"] != response["name"] or response.get("id", call.get("id")) != call.get("id"):
                 raise invalid(f"The function response for {response['name']} does not match the call {call['name']}.")
         before = content
     if before is not None and before.get("role") == "model" and _calls(before):
