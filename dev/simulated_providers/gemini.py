@@ -1,7 +1,8 @@
 """The endpoints of Gemini at Vertex AI and at the Gemini API, both under ``/vertex``:
 
 ``/v1/projects/{project}/locations/{location}/publishers/google/models/{model}:{method}`` and
-``/v1/models/{model}:{method}``, both also as ``v1beta`` and ``v1beta1``; the methods are generateContent, streamGenerateContent and countTokens.
+``/v1/models/{model}:{method}``, both also as ``v1beta`` and ``v1beta1``. The methods are generateContent,
+streamGenerateContent and countTokens.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from starlette.routing import Route
 from . import gemini_answer as answers
 from . import gemini_common as google
 from . import gemini_request, gemini_rules
-from .brain import plan
+from .brain import outside_faults, plan
 from .caches import Block
 from .delivery import Reply, packed
 from .gemini_common import Refused
@@ -57,6 +58,9 @@ async def call(request: Request) -> Reply:
             raise google.not_found(model, vertex=vertex)
         gemini_rules.check(body, model, vertex=vertex)
         if method == "countTokens":
+            faults = outside_faults(world.outside(recorded) + model, "gemini")
+            if faults.status is not None:
+                raise google.failure(faults)
             total = sum(block.tokens for block in prompt(body))
             return Reply(recorded, google.headers(), packed({"totalTokens": total}))
         return _answer(
@@ -154,6 +158,12 @@ def _model(name: str) -> dict[str, Any]:
     }
 
 
+async def no_such_path(request: Request) -> Reply:
+    """What the vendor answers on a path or a method that it does not have."""
+    world: World = request.app.state.world
+    return _refusal(world.record(request, await request.body()), Refused(404, "Not Found", html=True), listed=False)
+
+
 def routes(prefix: str = "/vertex") -> list[Route]:
     """The routes of both faces."""
     cloud = "projects/{project}/locations/{location}/publishers/google/models/{call:path}"
@@ -165,4 +175,6 @@ def routes(prefix: str = "/vertex") -> list[Route]:
             (f"{prefix}/{version}/models", models, "GET"),
             (f"{prefix}/{version}/models/{{model:path}}", models, "GET"),
         ]
-    return [Route(path, endpoint, methods=[method]) for path, endpoint, method in made]
+    found = [Route(path, endpoint, methods=[method]) for path, endpoint, method in made]
+    every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    return [*found, Route(f"{prefix}/{{rest:path}}", no_such_path, methods=every)]

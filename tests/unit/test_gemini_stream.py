@@ -7,7 +7,17 @@ from google.genai import types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headgate.conversation import Citation, Message, OpaquePart, Reasoning, Sealed, Text, Thought, TokenLogprob, ToolCall
+from headgate.conversation import (
+    Citation,
+    Message,
+    OpaquePart,
+    Reasoning,
+    Sealed,
+    Text,
+    Thought,
+    TokenLogprob,
+    ToolCall,
+)
 from headgate.events import Delta, Failed, Finished, ItemEnded, ItemStarted, Started, UsageUpdated
 from headgate.fold import fold
 from headgate.protocols.gemini.reasons import FAILURES, read_reason
