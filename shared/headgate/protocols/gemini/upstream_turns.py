@@ -9,7 +9,8 @@ The vendor wants strict order where clients send anything, so the history is rep
 * Turns of one side in a row become one. A history that begins with the model, or has no turn at all, gets a user turn
   ``(continued)`` before it: calls may only follow a user turn.
 * A thought signature goes back on the part that it came with: on the call, on the text (``Sealed.kind`` "encrypted"),
-  or on the thought. Where the target insists on signatures and the first call of a turn has none that it can read, the
+  or on the thought. One without any text before a call goes on the call: a frontend that cannot sign calls may carry it
+  so. Where the target insists on signatures and the first call of a turn has none that it can read, the
   vendor's documented skip value stands for it. Thoughts without a signature are left out: the vendor ignores them.
 """
 
@@ -60,7 +61,8 @@ class TurnWriter:
         self._pending: list[ToolCall] = []
         self._results: dict[str, deque[tuple[str, ToolResult]]] = {}
         self._used: set[int] = set()
-        self._text_seal: str | None = None
+        # A signature whose part is still to come, as that part would be if it never came.
+        self._loose: Block | None = None
         self._to_come = Counter(
             item.call_id for item in items if isinstance(item, ToolCall) and item.ran_by == "client"
         )
@@ -148,9 +150,11 @@ class TurnWriter:
         raise unsupported(f"{self._target.model} does not take content of type {kind!r}", param=path)
 
     def _say_text(self, part: Block) -> None:
+        if self._loose is not None and "thought" in self._loose:
+            self._flush_seal()
         self._say("model", [part])
-        if self._text_seal is not None and "text" in part:
-            part["thoughtSignature"], self._text_seal = self._text_seal, None
+        if self._loose is not None and "text" in part:
+            part["thoughtSignature"], self._loose = self._loose["thoughtSignature"], None
 
     def _reasoning(self, item: Reasoning, path: str) -> None:
         sealed = item.sealed
@@ -166,19 +170,24 @@ class TurnWriter:
                 last["thoughtSignature"] = sealed.data
             else:
                 # Chat clients give an answer's reasoning back before its text.
-                self._text_seal = sealed.data
+                self._loose = {"text": "", "thoughtSignature": sealed.data}
         else:
+            self._flush_seal()
             text = "\n\n".join(part.text for part in item.parts)
-            self._say("model", [{"text": text, "thought": True, "thoughtSignature": sealed.data}])
+            signed = {"text": text, "thought": True, "thoughtSignature": sealed.data}
+            if text:
+                self._say("model", [signed])
+            else:
+                self._loose = signed
 
     def _last_model_part(self) -> Block | None:
         return self.turns[-1]["parts"][-1] if self.turns and self.turns[-1]["role"] == "model" else None
 
     def _flush_seal(self) -> None:
-        """Send a signature whose text never came on a part of its own, as the vendor itself does."""
-        if self._text_seal is not None:
-            data, self._text_seal = self._text_seal, None
-            self._say("model", [{"text": "", "thoughtSignature": data}])
+        """Send a signature whose part never came on one of its own, as the vendor itself does."""
+        if self._loose is not None:
+            part, self._loose = self._loose, None
+            self._say("model", [part])
 
     def _call(self, item: ToolCall, path: str) -> None:
         self._to_come[item.call_id] -= 1
@@ -194,6 +203,8 @@ class TurnWriter:
             else:
                 detail = f"a thought signature of {item.sealed.provider or item.sealed.protocol}"
                 self.losses.append(Loss(path, "foreign_signature", detail))
+        if self._loose is not None and "thought" in self._loose and "thoughtSignature" not in part:
+            part["thoughtSignature"], self._loose = self._loose["thoughtSignature"], None
         self._flush_seal()
         self._say("model", [part])
         self._pending.append(item)
