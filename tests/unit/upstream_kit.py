@@ -1,4 +1,4 @@
-"""Helpers for tests of upstream protocols: driving a reader, and the simulated vendors in the same process."""
+"""What the tests of upstream protocols share: driving a reader, and the simulated vendors in the same process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from dev.simulated_providers import create_app
 from headgate.events import Event, Failed, Finished, ItemEnded, ItemStarted, PartEnded, PartStarted, UsageUpdated
-from headgate.protocols.registry import upstream_side
+from headgate.protocols.registry import tool_names, upstream_side
 
 AWS = {
     "authorization": "AWS4-HMAC-SHA256 Credential=AKIDTEST/20260101/us-east-1/bedrock/aws4_request, "
@@ -28,8 +28,6 @@ def simulated() -> TestClient:
 def ask(client: TestClient, protocol: str, request: Any, target: Any, **headers: str) -> list[Event]:
     """The events of ``request`` sent to the simulated vendor of ``protocol`` the way the gateway does."""
     side = upstream_side(protocol)
-    from headgate.protocols.registry import tool_names
-
     names = tool_names(protocol)
     body, _ = side.write_request(request, target, names)
     answer = post(client, protocol, target.model, body, **headers)
