@@ -18,6 +18,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from headgate.protocols.gemini import GEMINI_3_QUIRKS
+
+# The one to prefer first: the global profile has the plain price and the most capacity.
+PROFILES = ("global", "us", "eu", "apac", "jp", "au")
+
 CATALOG = Path(__file__).parent.parent / "shared" / "headgate" / "catalog"
 
 PRICE_CLASSES = (
@@ -70,8 +75,7 @@ def features_of(model: dict[str, Any], rules: dict[str, Any]) -> list[str]:
     features |= inputs & {"image", "pdf", "audio", "video"}
     if rules.get("pdf_with_image") and "image" in inputs:
         features.add("pdf")
-    pattern = rules.get("structured_output")
-    if model.get("structured_output") or (pattern and re.search(pattern, model["id"])):
+    if model.get("structured_output") or _fits(rules, "structured_output", model):
         features.add("json_schema")
     if model.get("reasoning"):
         features.add("reasoning")
@@ -79,75 +83,179 @@ def features_of(model: dict[str, Any], rules: dict[str, Any]) -> list[str]:
         features.add("logprobs")
     if model.get("temperature"):
         features.add("sampling")
-    if rules.get("web_search") and re.search(rules["web_search"], model["id"]):
-        features.add("web_search")
-    if rules.get("system_messages") and re.search(rules["system_messages"], model["id"]):
-        features.add("system_messages")
+    for feature in ("web_search", "system_messages", "logprobs", "pdf"):
+        if _fits(rules, feature, model):
+            features.add(feature)
+    if _fits(rules, "cache_control", model):
+        features |= {"cache_control", "caching"}
     return sorted(features)
 
 
-def thinking_of(model: dict[str, Any], provider: str) -> tuple[str, list[str]]:
-    """How the model is asked to reason (effort, budget, adaptive, none) and the levels it knows."""
+def thinking_of(model: dict[str, Any], slug: str, rules: dict[str, Any]) -> tuple[str, list[str]]:
+    """How the model is asked to reason (effort, level, budget, adaptive, none) and the levels it knows."""
     if not model.get("reasoning"):
         return "none", []
     options = {option["type"]: option for option in model.get("reasoning_options") or []}
     efforts = list(options.get("effort", {}).get("values", []))
-    if provider == "anthropic":
-        return ("adaptive" if efforts and ("max" in efforts) else "budget"), efforts
+    if slug.startswith("claude-"):
+        return ("adaptive" if "max" in efforts else "budget"), efforts
+    if rules.get("gemini"):
+        return ("level" if efforts else "budget"), efforts
+    if rules.get("budget") and "budget_tokens" in options:
+        return "budget", efforts
     return ("effort" if efforts else "none"), efforts
+
+
+def slug_of(upstream: str, rules: dict[str, Any], overlay: dict[str, Any]) -> str:
+    """The canonical name of a provider's model id: no path, no provider's decoration, one spelling."""
+    slug = overlay["models"].get(upstream, {}).get("slug")
+    if slug:
+        return slug
+    slug = upstream.rpartition("/")[2].lower()
+    for pattern, replacement in rules.get("rename", ()):
+        slug = re.sub(pattern, replacement, slug)
+    return overlay["slugs"].get(slug, slug)
+
+
+def author_of(slug: str, overlay: dict[str, Any]) -> str:
+    """Who made the model. Raises BadData where no rule knows."""
+    for pattern, author in overlay["author_of"]:
+        if re.search(pattern, slug):
+            return author
+    raise BadData(f"{slug}: nobody is known to have made it")
+
+
+def route_of(entry: dict[str, Any], slug: str, rules: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """One provider's offer of a model."""
+    provider, upstream = rules["provider"], entry["id"]
+    where = f"{provider}/{upstream}"
+    thinking, efforts = thinking_of(entry, slug, rules)
+    cost = {**entry["cost"], **overlay["prices"].get(where, {})}
+    if rules.get("no_cache_write"):
+        # Google's is the rent of an explicit cache by the hour, not a price of writing.
+        cost.pop("cache_write", None)
+    price = price_of(cost, rules, where) | {"web_search": _web_search(rules, upstream)}
+    if price["input"] == 0 and price["output"] == 0:
+        raise BadData(f"{where}: costs nothing")
+    route: dict[str, Any] = {
+        "provider": provider,
+        "model": upstream,
+        "context_window": int(entry["limit"]["context"]),
+        "max_output_tokens": min(int(entry["limit"]["output"]), int(entry["limit"]["context"])),
+        "price": price,
+        "features": features_of(entry, rules),
+        "thinking": thinking,
+        "efforts": efforts,
+        "performance": overlay["performance"].get(slug, 1),
+    }
+    protocols = ["responses"] if _fits(rules, "responses_only", entry) else rules.get("protocols")
+    quirks = set(rules.get("quirks", ()))
+    if rules.get("gemini") and thinking == "level":
+        quirks |= GEMINI_3_QUIRKS
+    optional = {"protocols": protocols, "quirks": sorted(quirks), "deprecated": entry.get("status") == "deprecated"}
+    return route | {name: value for name, value in optional.items() if value}
+
+
+def add_profile(model: dict[str, Any], route: dict[str, Any], profile: str) -> None:
+    """Note that the model's route is also reached by an inference profile, under a price of its own if need be."""
+    base = route["model"].removeprefix(f"{profile}.")
+    known = next(
+        (each for each in model["routes"] if (each["provider"], each["model"]) == (route["provider"], base)), None
+    )
+    if known is None:
+        known = route | {"model": base, "needs_profile": True}
+        model["routes"].append(known)
+    same = known["price"] == route["price"]
+    known.setdefault("profiles", {})[profile] = None if same else route["price"]
 
 
 def build(source: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """The catalogue as it is shipped. ``source`` maps models.dev provider ids to providers."""
     models: dict[str, dict[str, Any]] = {}
     same = overlay["same_model"]
-    for provider, rules in overlay["providers"].items():
-        for entry in source[rules["from"]]["models"].values():
+    for rules in overlay["sources"]:
+        entries = [each for each in source[rules["from"]]["models"].values() if _wanted(each, rules, overlay)]
+        # Inference profiles come after what they are profiles of.
+        entries.sort(key=lambda each: bool(_profile(each["id"], rules)))
+        for entry in entries:
             upstream = entry["id"]
-            if re.search(rules["skip"], upstream) or "cost" not in entry:
-                continue
-            if upstream in same:
-                continue
-            own = overlay["models"].get(upstream, {})
-            slug = own.get("slug", upstream)
-            thinking, efforts = thinking_of(entry, provider)
-            web_search = Decimal(str(rules["web_search_usd"])) * 10**12
-            route = {
-                "provider": provider,
-                "model": upstream,
-                "context_window": int(entry["limit"]["context"]),
-                "max_output_tokens": int(entry["limit"]["output"]),
-                "price": price_of(entry["cost"], rules, f"{provider}/{upstream}") | {"web_search": int(web_search)},
-                "features": features_of(entry, rules),
-                "thinking": thinking,
-                "efforts": efforts,
-                "performance": overlay["performance"].get(slug, 1),
-            }
-            if entry.get("status") == "deprecated":
-                route["deprecated"] = True
-            released = datetime.fromisoformat(entry["release_date"]).replace(tzinfo=UTC)
+            profile = _profile(upstream, rules)
+            slug = slug_of(upstream.removeprefix(f"{profile}.") if profile else upstream, rules, overlay)
+            # Of some only the month is published.
+            released = datetime.fromisoformat(f"{entry['release_date']}-01"[:10]).replace(tzinfo=UTC)
+            route = route_of(entry, slug, rules, overlay)
             model = models.setdefault(
                 slug,
                 {
                     "slug": slug,
-                    "name": entry["name"].removesuffix(" (latest)"),
-                    "author": rules["author"],
+                    "name": re.sub(r" \((latest|US|EU|AU|JP|Global)\)$", "", entry["name"]),
+                    "author": author_of(slug, overlay),
                     "released": int(released.timestamp()),
                     "aliases": [],
                     "routes": [],
                 },
             )
-            aliases = set(own.get("aliases", []))
+            if profile:
+                add_profile(model, route, profile)
+                continue
+            if any(each["provider"] == route["provider"] for each in model["routes"]):
+                raise BadData(f"{slug}: {route['provider']} offers it twice, the second time as {upstream}")
+            aliases = set(overlay["models"].get(upstream, {}).get("aliases", []))
             aliases |= {dated for dated, base in same.items() if base == upstream}
-            if upstream != slug:
-                aliases.add(upstream)
-            model["aliases"] = sorted({*model["aliases"], *aliases})
+            model["aliases"] = sorted({*model["aliases"], *aliases, upstream} - {slug})
             model["routes"].append(route)
+    _check(models, overlay)
+    for model in models.values():
+        for route in model["routes"]:
+            if "profiles" in route:
+                order = sorted(route["profiles"], key=lambda name: PROFILES.index(name))
+                route["profiles"] = {name: route["profiles"][name] for name in order}
+    ordered = sorted(models.values(), key=lambda model: (-model["released"], model["slug"]))
+    return {"authors": overlay["authors"], "auto": overlay["auto"], "models": ordered}
+
+
+def _wanted(entry: dict[str, Any], rules: dict[str, Any], overlay: dict[str, Any]) -> bool:
+    """Whether an entry is a model to talk to, at a price, that is not listed under another name."""
+    upstream, cost = entry["id"], entry.get("cost")
+    if upstream in overlay["same_model"] or re.search(rules["skip"], upstream):
+        return False
+    if "only" in rules and not re.search(rules["only"], upstream):
+        return False
+    if not cost or not any(cost.get(name) for name in ("input", "output")):
+        return False
+    if rules.get("plain_form_only") and "provider" in entry:
+        return False
+    return "text" in entry["modalities"]["output"] and not re.search(r"(?i)(embed|tts|-image)", upstream)
+
+
+def _check(models: dict[str, dict[str, Any]], overlay: dict[str, Any]) -> None:
+    """Raises BadData where a name is used twice or the pool names nobody."""
     unknown = [slug for slug in overlay["auto"] if slug not in models]
     if unknown:
         raise BadData(f"auto pool: no such model: {unknown}")
-    ordered = sorted(models.values(), key=lambda model: (-model["released"], model["slug"]))
-    return {"authors": overlay["authors"], "auto": overlay["auto"], "models": ordered}
+    owners: dict[str, str] = {slug: slug for slug in models}
+    for slug, model in models.items():
+        for alias in model["aliases"]:
+            if owners.setdefault(alias, slug) != slug:
+                raise BadData(f"{alias!r} names both {owners[alias]} and {slug}")
+
+
+def _fits(rules: dict[str, Any], rule: str, model: dict[str, Any]) -> bool:
+    pattern = rules.get(rule)
+    return bool(pattern) and re.search(pattern, model["id"]) is not None
+
+
+def _profile(upstream: str, rules: dict[str, Any]) -> str | None:
+    found = re.search(rules["profiles"], upstream) if "profiles" in rules else None
+    return found[1] if found else None
+
+
+def _web_search(rules: dict[str, Any], upstream: str) -> int:
+    """Pico-dollars for one search; a list of (pattern, USD) where models differ."""
+    usd = rules["web_search_usd"]
+    if isinstance(usd, list):
+        usd = next(price for pattern, price in usd if re.search(pattern, upstream))
+    return int(Decimal(str(usd)) * 10**12)
 
 
 def main(arguments: list[str]) -> None:

@@ -24,7 +24,7 @@ from dev.simulated_providers.server import Running
 from dev.simulated_providers.server import serve as simulated_providers
 from headgate.access.keys import KeyStore
 from headgate.access.policy import Policy
-from headgate.providers.table import PROVIDERS
+from headgate.providers.rows import PROVIDERS
 from headgate.storage.aws import Connection
 from headgate.storage.table import Table
 

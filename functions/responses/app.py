@@ -2,7 +2,7 @@
 
 Where a request goes: ``create`` validates and puts stored history in, ``web.exchange.answer`` finds the routes, relays
 (OpenAI) or translates (everyone else), and stores the turn before the closing event. To add a provider, add a row to
-``headgate/providers/table.py`` and its models to the catalogue.
+``headgate/providers/rows.py`` and its models to the catalogue.
 """
 
 from mangum import Mangum

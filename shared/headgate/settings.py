@@ -41,7 +41,8 @@ class Settings:
     policy has bodies logged. ``provider_secrets``: SSM path prefix that ends in ``/``; a provider's key
     stands at ``<prefix><provider>``. ``seal_secret`` or ``seal_secret_parameter`` (an SSM parameter's name): what
     the tokens around providers' sealed bytes are authenticated with. ``origin_secret``: the header value that only
-    the CDN in front knows, None where there is no CDN. ``region`` None: botocore finds it as every AWS tool does.
+    the CDN in front knows, None where there is no CDN. ``catalog``: where the deployer's own catalogue entries stand, a
+    file's path, ``s3://bucket/key`` or ``ssm:name``; None where there are none. ``region`` None: botocore finds it as every AWS tool does.
     """
 
     state_table: str = "headgate-state"
@@ -59,6 +60,7 @@ class Settings:
     seal_secret: bytes | None = field(default=None, repr=False)
     seal_secret_parameter: str | None = None
     origin_secret: str | None = field(default=None, repr=False)
+    catalog: str | None = None
     timeouts: Timeouts = Timeouts()
 
     @classmethod
@@ -90,6 +92,7 @@ class Settings:
                 "HEADGATE_SEAL_SECRET_PARAMETER", _PARAMETER_NAME, "the name of an SSM parameter"
             ),
             origin_secret=read.text("HEADGATE_ORIGIN_SECRET"),
+            catalog=read.text("HEADGATE_CATALOG"),
             timeouts=Timeouts(
                 connect=read.seconds("HEADGATE_CONNECT_TIMEOUT", default.timeouts.connect),
                 first_byte=read.seconds("HEADGATE_FIRST_BYTE_TIMEOUT", default.timeouts.first_byte),

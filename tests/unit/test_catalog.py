@@ -6,7 +6,7 @@ import pytest
 from dev.build_catalog import BadData, build, pico_per_token
 from headgate.catalog.catalog import FILE, Catalog, price_from, split_name
 from headgate.catalog.views import detail, listing
-from headgate.providers.table import PROVIDERS
+from headgate.providers.rows import PROVIDERS
 
 
 @pytest.fixture(scope="module")

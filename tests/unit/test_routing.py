@@ -8,7 +8,7 @@ import pytest
 from headgate.catalog.catalog import Catalog
 from headgate.errors import GatewayError
 from headgate.providers.auth import Credentials
-from headgate.providers.table import PROVIDERS
+from headgate.providers.rows import PROVIDERS
 from headgate.routing.attempt import Attempt, first_success, may_move_on, verdict
 from headgate.routing.candidates import (
     Candidate,

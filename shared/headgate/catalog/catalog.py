@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from headgate.protocols.contract import Target
-from headgate.providers.table import PROVIDERS, Protocol, find_provider
+from headgate.providers.auth import Access
+from headgate.providers.rows import find_provider
+from headgate.providers.table import Protocol
 from headgate.usage import Price
 
 FILE = Path(__file__).with_name("catalog.json")
@@ -23,20 +25,47 @@ FILE = Path(__file__).with_name("catalog.json")
 class Route:
     """One provider's offer of a model. ``model`` is the provider's own id; prices are pico-dollars per token;
     ``performance`` a tier (higher is better); ``zdr`` whether zero retention is certified. ``protocols`` limits the
-    provider's protocols for this model, empty: all of them."""
+    provider's protocols for this model, empty: all of them. ``quirks`` are deviations of this model there, beside the
+    provider row's. ``profiles``: Bedrock's inference profiles for the model (``global``, ``us`` …), each with its price
+    where that differs; ``needs_profile`` where the plain id cannot be called. ``features`` None: unknown, the upstream
+    judges."""
 
     provider: str
     model: str
     price: Price
     context_window: int
     max_output_tokens: int
-    features: frozenset[str]
+    features: frozenset[str] | None
     thinking: str = "none"
     efforts: tuple[str, ...] = ()
     performance: int = 1
     zdr: bool = False
     deprecated: bool = False
     protocols: tuple[Protocol, ...] = ()
+    quirks: frozenset[str] = frozenset()
+    profiles: Mapping[str, Price | None] = field(default_factory=dict[str, "Price | None"])
+    needs_profile: bool = False
+
+    def at(self, access: Access) -> Route | None:
+        """The route as ``access`` reaches it: the deployment's own id, the inference profile with its price, the
+        provider row's quirks. None where the model does not exist there."""
+        quirks = self.quirks | access.provider.quirks
+        own = access.model_ids.get(self.model)
+        if own is not None:
+            return replace(self, model=own, quirks=quirks)
+        if access.only_named:
+            return None
+        if self.profiles and access.profile != "none":
+            # A region's profile keeps the data there; where a model has none, the global one would not.
+            wanted = access.profile if access.profile in self.profiles else None
+            if wanted is None and access.profile == "global":
+                wanted = next(iter(self.profiles))
+            if wanted is not None:
+                price = self.profiles[wanted] or self.price
+                return replace(self, model=f"{wanted}.{self.model}", price=price, quirks=quirks)
+        if self.needs_profile:
+            return None
+        return replace(self, quirks=quirks)
 
     def target(self) -> Target:
         """What the protocol writers need to know of this route."""
@@ -48,7 +77,7 @@ class Route:
             features=self.features,
             efforts=self.efforts,
             thinking=self.thinking,
-            quirks=PROVIDERS[self.provider].quirks,
+            quirks=self.quirks,
         )
 
 
@@ -68,6 +97,7 @@ class Catalog:
     """Models by slug and alias. ``auto`` is the curated pool of slugs, best first."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data: Mapping[str, Any] = data
         self._raw: dict[str, Mapping[str, Any]] = {model["slug"]: model for model in data["models"]}
         self._names: dict[str, str] = {}
         for slug, model in self._raw.items():
@@ -120,7 +150,11 @@ def _model(raw: Mapping[str, Any]) -> Model:
 def _route(raw: Mapping[str, Any]) -> Route:
     fields = dict(raw)
     fields["price"] = price_from(raw["price"])
-    fields["features"] = frozenset(raw["features"])
+    fields["features"] = None if raw.get("features") is None else frozenset(raw["features"])
+    fields["quirks"] = frozenset(raw.get("quirks", ()))
+    fields["profiles"] = {
+        name: None if price is None else price_from(price) for name, price in raw.get("profiles", {}).items()
+    }
     for name in ("efforts", "protocols"):
         fields[name] = tuple(raw.get(name, ()))
     return Route(**fields)

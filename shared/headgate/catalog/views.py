@@ -64,7 +64,7 @@ def detail(model: Model, catalog: Catalog) -> dict[str, Any]:
 
 def provider_detail(route: Route) -> dict[str, Any]:
     """One provider's offer of a model."""
-    has = route.features.__contains__
+    has = (route.features or frozenset[str]()).__contains__
     levels = dict.fromkeys(route.efforts, True)
     return {
         "provider_slug": route.provider,
@@ -122,7 +122,7 @@ def _capabilities(model: Model, route: Route) -> dict[str, Any]:
     def flag(value: bool) -> dict[str, bool]:
         return {"supported": value}
 
-    has = route.features.__contains__
+    has = (route.features or frozenset[str]()).__contains__
     return {
         "batch": flag(False),
         "citations": flag(has("web_search")),

@@ -5,13 +5,16 @@ Each step is a small function over values. A step that leaves nothing raises the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.catalog.catalog import Catalog, Model, Route, split_name
 from headgate.errors import GatewayError, forbidden, invalid_request
 from headgate.providers.auth import Access, Credentials
-from headgate.providers.table import PROVIDERS, Protocol
+from headgate.providers.auth_tokens import CredentialFault
+from headgate.providers.rows import PROVIDERS
+from headgate.providers.table import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +105,11 @@ async def reachable(
     """The pairs whose provider has credentials, each with the protocol to speak: the caller's own where the provider
     has it, else the provider's first. Raises 503 where no provider is configured."""
     candidates: list[Candidate] = []
-    for model, route in pairs:
-        access = await credentials.access(PROVIDERS[route.provider])
-        if access is None:
+    accesses, faults = await _accesses({route.provider for _, route in pairs}, credentials)
+    for model, offer in pairs:
+        access = accesses.get(offer.provider)
+        route = offer.at(access) if access is not None else None
+        if access is None or route is None:
             continue
         offered: list[Protocol] = [each for each in access.protocols if not route.protocols or each in route.protocols]
         if offered:
@@ -115,7 +120,24 @@ async def reachable(
             503,
             "service_unavailable",
             "provider_not_configured",
-            f"No provider of the model '{name}' has credentials on this gateway (offered by: {providers}).",
+            f"No provider of the model '{name}' has credentials on this gateway (offered by: {providers})."
+            + "".join(f" {fault}" for fault in faults),
             param="model",
         )
     return candidates
+
+
+async def _accesses(slugs: Iterable[str], credentials: Credentials) -> tuple[Mapping[str, Access], list[str]]:
+    """How to reach each of the providers that can be reached, and what is wrong with the credentials of others."""
+    faults: list[str] = []
+
+    async def find(slug: str) -> Access | None:
+        try:
+            return await credentials.access(PROVIDERS[slug])
+        except CredentialFault as fault:
+            faults.append(str(fault))
+            return None
+
+    # At once: each may be a call to the parameter store.
+    found = await asyncio.gather(*(find(slug) for slug in slugs))
+    return {access.provider.slug: access for access in found if access is not None}, faults

@@ -109,7 +109,7 @@ class Transport:
         send = {"content-type": "application/json", **headers}
         if stream:
             # A compressed stream is held back by the compressor.
-            send |= {"accept": "text/event-stream", "accept-encoding": "identity"}
+            send = {"accept": "text/event-stream", "accept-encoding": "identity", **send}
         pace = httpx.Timeout(timeouts.idle, connect=timeouts.connect, read=max(timeouts.idle, timeouts.first_byte))
         retry = self._used
         while True:

@@ -49,7 +49,7 @@ async def count_input(call: Call, model: str, sent: Mapping[str, Any], providers
     candidate = candidates[0]
     call.candidate = candidate
     request, _ = client_side(call.protocol).read_request(sent, call.unseal)
-    if f"{candidate.protocol}.count" in candidate.access.provider.paths:
+    if candidate.protocol in _FIELDS and f"{candidate.protocol}.count" in candidate.access.provider.paths:
         counted = await _ask(call, candidate, sent)
         if counted is not None:
             return counted, True

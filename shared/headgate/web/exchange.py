@@ -21,6 +21,8 @@ from headgate.events import Failed
 from headgate.losses import Loss
 from headgate.protocols.contract import Reply
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
+from headgate.providers.auth_tokens import CredentialFault
+from headgate.providers.fit import fit_body
 from headgate.routing.attempt import first_success, may_move_on
 from headgate.routing.candidates import Candidate, allow_models, only_providers, only_zero_retention, reachable, resolve
 from headgate.routing.transport import UpstreamFailure, UpstreamStream
@@ -202,7 +204,8 @@ class Exchange:
         payload, losses = _refusing(
             lambda: side.prepare(self._work.sent, target, self._call.unseal, prompt_cache_key=self._cache_key())
         )
-        self._announce(losses)
+        payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
+        self._announce([*losses, *refused])
         stream = await self._post(candidate, payload, stream=self._work.stream)
         return RelayServing(stream, side.relay(self._reply(candidate), target))
 
@@ -219,7 +222,8 @@ class Exchange:
         (payload, losses), options = _refusing(
             lambda: (side.write_request(request, target, names), side.reader_options(request, target))
         )
-        self._announce([*read_losses, *losses])
+        payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
+        self._announce([*read_losses, *losses, *refused])
         reply = self._reply(candidate, choice)
         reply.input_estimate = estimate_request(request)
         stream = await self._post(candidate, payload, stream=True)
@@ -229,10 +233,13 @@ class Exchange:
     async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
         body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
         headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol)
-        transport = self._call.services.transport
-        answered = await transport.post(
-            candidate.access.url(candidate.protocol), headers, body, self._timeouts(), stream=stream
-        )
+        access, transport = candidate.access, self._call.services.transport
+        url = access.url(candidate.protocol, candidate.route.model, stream=stream)
+        try:
+            headers = await access.authorized(url, body, headers)
+        except CredentialFault as fault:
+            raise UpstreamFailure("connect", _unusable(fault), move_on=True) from None
+        answered = await transport.post(url, headers, body, self._timeouts(), stream=stream)
         if answered.status < 300:
             return answered
         try:
@@ -311,6 +318,10 @@ class Exchange:
 
 def _too_long() -> GatewayError:
     return GatewayError(504, "timeout_error", "timeout", "The answer took longer than this gateway allows.")
+
+
+def _unusable(fault: CredentialFault) -> GatewayError:
+    return GatewayError(424, "provider_error", "provider_credentials", str(fault))
 
 
 def _refusing(translate: Callable[[], T]) -> T:

@@ -15,10 +15,13 @@ def upstream_headers(candidate: Candidate, client: Mapping[str, str], spoken: st
     has the provider row's. The client's own credentials never travel."""
     headers = dict(candidate.access.headers)
     if candidate.protocol == "messages" == spoken:
-        if version := client.get("anthropic-version"):
+        # A cloud platform knows one version and few betas, and refuses the others.
+        known = candidate.access.provider.betas
+        if known is None and (version := client.get("anthropic-version")):
             headers["anthropic-version"] = version
         betas = [beta.strip() for beta in client.get("anthropic-beta", "").split(",")]
         betas = [beta for beta in dict.fromkeys(betas) if beta and beta not in OWN_BETAS]
+        betas = [beta for beta in betas if known is None or beta in known]
         if betas:
             headers["anthropic-beta"] = ",".join(betas)
     return headers

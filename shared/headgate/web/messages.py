@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request, Response
 from headgate.errors import invalid_request
 from headgate.protocols.messages.schema import validate
 from headgate.protocols.messages.threads import merge_turn, settings_of, split_thread, thread_error
-from headgate.providers.table import find_provider
+from headgate.providers.rows import find_provider
 from headgate.storage.turn_ids import new_id
 from headgate.storage.turns import Turn, thread_not_found
 from headgate.web.call import Call, json_response, serve

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headgate.errors import invalid_request
-from headgate.providers.table import PROVIDERS, find_provider
+from headgate.providers.rows import PROVIDERS, find_provider
 
 
 def wanted_providers(body: Mapping[str, Any]) -> list[str]:

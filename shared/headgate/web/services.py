@@ -23,6 +23,7 @@ from headgate.storage.logs import LogStore
 from headgate.storage.secrets import Secrets
 from headgate.storage.table import Table
 from headgate.storage.turns import TurnStore
+from headgate.web.own_catalog import OwnCatalog
 
 
 class Services:
@@ -46,6 +47,11 @@ class Services:
         state = Table(self.dynamodb, settings.state_table)
         self._s3 = Connection("s3", settings.region)
         blobs = BlobStore(self._s3, settings.blob_bucket) if settings.blob_bucket else None
+        self._own_catalog = (
+            OwnCatalog(self.catalog, settings.catalog, self._s3, self._secrets.read, self.observer.logger.error)
+            if settings.catalog
+            else None
+        )
         self.keys = KeyStore(Table(self.dynamodb, settings.control_table))
         self.turns = TurnStore(state, settings.state_ttl, blobs)
         self.continuations = Continuations(state)
@@ -68,8 +74,14 @@ class Services:
         assert self._seal_secret is not None
         return self._seal_secret
 
+    async def refresh_catalog(self) -> None:
+        """Bring ``catalog`` up to date with the deployer's own entries. Raises StoreFault, StoreUnavailable."""
+        if self._own_catalog is not None:
+            self.catalog = await self._own_catalog.get()
+
     async def ready(self) -> None:
         """Fetch what an inference request cannot do without. Raises StoreFault where the deployment lacks it."""
+        await self.refresh_catalog()
         if self._seal_secret is None:
             name = self.settings.seal_secret_parameter
             value = await self._secrets.read(name) if name else None

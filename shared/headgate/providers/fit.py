@@ -1,0 +1,31 @@
+"""Request bodies as a provider wants them, where it departs from the protocol by whole fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headgate.losses import Loss
+from headgate.providers.table import Protocol, Provider
+
+VERTEX_VERSION = "vertex-2023-10-16"
+
+# Lost without an effect that a caller could notice, or accounted for elsewhere.
+_SILENT = frozenset({"store", "stream_options", "prompt_cache_key", "safety_identifier"})
+
+
+def fit_body(provider: Provider, protocol: Protocol, body: dict[str, Any]) -> tuple[dict[str, Any], list[Loss]]:
+    """``body`` as ``provider`` takes it, and what it has no place for."""
+    if protocol == "messages" and "model_in_path" in provider.quirks:
+        rest = {name: value for name, value in body.items() if name != "model"}
+        return {"anthropic_version": VERTEX_VERSION, **rest}, []
+    if protocol != "chat_completions" or not (provider.renamed or provider.refused):
+        return body, []
+    fitted: dict[str, Any] = {}
+    losses: list[Loss] = []
+    for name, value in body.items():
+        if name in provider.refused:
+            if value is not None and name not in _SILENT:
+                losses.append(Loss(name, "unsupported_parameter", f"not known to {provider.display_name}"))
+            continue
+        fitted[provider.renamed.get(name, name)] = value
+    return fitted, losses
