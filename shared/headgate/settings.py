@@ -41,8 +41,8 @@ class Settings:
     policy has bodies logged. ``provider_secrets``: SSM path prefix that ends in ``/``; a provider's key
     stands at ``<prefix><provider>``. ``seal_secret`` or ``seal_secret_parameter`` (an SSM parameter's name): what
     the tokens around providers' sealed bytes are authenticated with. ``origin_secret``: the header value that only
-    the CDN in front knows, None where there is no CDN. ``catalog``: where the deployer's own catalogue entries stand, a
-    file's path, ``s3://bucket/key`` or ``ssm:name``; None where there are none. ``region`` None: botocore finds it as every AWS tool does.
+    the CDN in front knows, None where there is no CDN. ``region`` None: botocore finds it as every AWS tool does.
+    ``catalog``: where the deployer's own catalogue entries stand, a file's path, ``s3://bucket/key`` or ``ssm:name``.
     """
 
     state_table: str = "headgate-state"

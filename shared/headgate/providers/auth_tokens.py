@@ -46,20 +46,23 @@ def google(info: dict[str, Any]) -> Authorize:
     held: list[Any] = []
 
     def refresh() -> None:
-        import google.auth
         import google.auth.transport.urllib3
+        import httpx
+        import urllib3
 
         if not held:
-            credentials, _ = google.auth.load_credentials_from_dict(info, scopes=[_GOOGLE_SCOPE])  # type: ignore[no-untyped-call]
-            held.append(credentials)
-        # botocore brings urllib3; google-auth's own default, requests, would be one more package.
-        held[0].refresh(google.auth.transport.urllib3.Request())  # type: ignore[no-untyped-call]
+            held.append(_google_credentials(info))
+        # botocore brings urllib3; google-auth's usual transport, requests, would be one more package.
+        pool = urllib3.PoolManager(ssl_context=httpx.create_ssl_context())
+        held[0].refresh(google.auth.transport.urllib3.Request(pool))
 
     async def authorize(url: str, body: bytes) -> Mapping[str, str]:
         async with lock:
             if not held or not held[0].token or _seconds_left(held[0].expiry) < EARLY_SECONDS:
                 try:
                     await asyncio.to_thread(refresh)
+                except CredentialFault:
+                    raise
                 except ImportError:
                     raise CredentialFault("Google credentials need the package google-auth.") from None
                 except Exception as error:  # google-auth raises its own and its transport's errors, and ValueError
@@ -67,6 +70,21 @@ def google(info: dict[str, Any]) -> Authorize:
             return {"authorization": f"Bearer {held[0].token}"}
 
     return authorize
+
+
+def _google_credentials(info: dict[str, Any]) -> Any:
+    """google-auth's credentials for a file of one of the two kinds that a function should have."""
+    match info.get("type"):
+        case "service_account":
+            from google.oauth2 import service_account
+
+            return service_account.Credentials.from_service_account_info(info, scopes=[_GOOGLE_SCOPE])
+        case "external_account":
+            from google.auth import aws as identity
+
+            return identity.Credentials.from_info(info, scopes=[_GOOGLE_SCOPE])
+        case kind:
+            raise CredentialFault(f"Google credentials of type {kind!r} are not supported.")
 
 
 def entra(info: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> Authorize:
