@@ -1,6 +1,7 @@
 """The simulated vendors as one application, and a server for it.
 
-``/openai/v1`` and ``/anthropic/v1`` are the vendors. Beside them, for tests:
+``/openai/v1``, ``/anthropic/v1``, ``/vertex`` (Gemini), ``/bedrock`` and ``/cohere`` are the vendors. Beside them, for
+tests:
     GET /_recorded?path=&header=&marker=   the requests received (recorder.py), oldest first
     DELETE /_recorded                      forgets them
     POST /_behave                          {"directives", "path", "marker", "times"}: coming requests get these
@@ -24,7 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from . import chat, messages, openai_http, responses
+from . import chat, cohere, converse, gemini, messages, openai_http, responses
 from .recorder import Recorded
 from .world import Behaviour, World
 
@@ -46,6 +47,10 @@ def create_app(*, models: tuple[str, ...] = ()) -> Starlette:
         Route(f"{anthropic}/models/{{model:path}}", messages.models),
         Route("/openai/{rest:path}", openai_http.no_such_path, methods=_ANY),
         Route("/anthropic/{rest:path}", messages.no_such_path, methods=_ANY),
+        *gemini.routes(),
+        Route("/bedrock/model/{model}/converse", converse.create, methods=["POST"]),
+        Route("/bedrock/model/{model}/converse-stream", converse.create, methods=["POST"]),
+        Route("/cohere/v2/chat", cohere.create, methods=["POST"]),
         Route("/_recorded", _recorded, methods=["GET", "DELETE"]),
         Route("/_behave", _behave, methods=["POST", "DELETE"]),
     ]

@@ -18,6 +18,7 @@ from headgate.fold import Answer
 from headgate.losses import Loss
 from headgate.protocols.contract import Reply, Target, Unseal
 from headgate.protocols.names import NameMap
+from headgate.protocols.sse import EventSplitter
 from headgate.usage import Usage
 
 
@@ -28,8 +29,16 @@ class Writer(Protocol):
     def body(self) -> dict[str, Any]: ...
 
 
+class Splitter(Protocol):
+    """Cuts an upstream's bytes into its events, (name, data) each, wherever the network split them. What cannot be
+    cut raises ValueError; ``rest`` is called once, when the bytes are over."""
+
+    def feed(self, chunk: bytes) -> list[tuple[str | None, bytes]]: ...
+    def rest(self) -> list[tuple[str | None, bytes]]: ...
+
+
 class Reader(Protocol):
-    """An upstream's stream reader: SSE frames in, events out."""
+    """An upstream's stream reader: its events, as the splitter cut them, in; neutral events out."""
 
     def read(self, event: str | None, data: bytes) -> list[Event]: ...
     def end(self) -> list[Event]: ...
@@ -62,12 +71,13 @@ class ClientSide:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSide:
-    """What a call to a provider needs of its protocol."""
+    """What a call to a provider needs of its protocol. ``splitter`` makes the splitter of one answer."""
 
     write_request: Callable[..., tuple[dict[str, Any], list[Loss]]]
     reader: Callable[..., Reader]
     reader_options: Callable[[Request, Target], dict[str, Any]]
     read_error: Callable[[int, bytes, Mapping[str, str]], GatewayError]
+    splitter: Callable[[], Splitter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +101,14 @@ def client_side(protocol: str) -> ClientSide:
 @cache
 def upstream_side(protocol: str) -> UpstreamSide:
     """The provider half of ``protocol``."""
+    stream = _module(protocol, "upstream_stream")
     return UpstreamSide(
         write_request=_module(protocol, "upstream_request").write_request,
-        reader=_module(protocol, "upstream_stream").StreamReader,
+        reader=stream.StreamReader,
         reader_options=getattr(_module(protocol, "upstream_request"), "reader_options", _no_options),
         read_error=_module(protocol, "errors").read_error,
+        # All stream server-sent events but Bedrock, which names a splitter of its own.
+        splitter=getattr(stream, "Splitter", EventSplitter),
     )
 
 

@@ -79,6 +79,32 @@ def parse_frame(frame: bytes) -> tuple[str | None, bytes | None]:
     return event, (b"\n".join(data) if data else None)
 
 
+class EventSplitter:
+    """A byte stream as (event name, data) pairs, one for each SSE frame that carries data. ``limit`` as of
+    ``FrameSplitter``."""
+
+    def __init__(self, limit: int = 64 * 1024 * 1024) -> None:
+        self._frames = FrameSplitter(limit)
+
+    def feed(self, chunk: bytes) -> list[tuple[str | None, bytes]]:
+        """The events that ``chunk`` completes. Raises FrameTooLarge."""
+        return _parsed(self._frames.feed(chunk))
+
+    def rest(self) -> list[tuple[str | None, bytes]]:
+        """The event that the stream ended with, where its blank line is missing."""
+        rest = self._frames.rest()
+        return _parsed([rest + b"\n\n"]) if rest.strip() else []
+
+
+def _parsed(frames: list[bytes]) -> list[tuple[str | None, bytes]]:
+    events: list[tuple[str | None, bytes]] = []
+    for each in frames:
+        event, data = parse_frame(each)
+        if data is not None:
+            events.append((event, data))
+    return events
+
+
 def frame(event: str | None, payload: Any) -> bytes:
     """One frame: an optional ``event:`` line and the payload as compact JSON. A lone surrogate, which UTF-8 cannot
     hold, comes out as JSON's own escape for it."""

@@ -223,9 +223,8 @@ class Exchange:
         reply = self._reply(candidate, choice)
         reply.input_estimate = estimate_request(request)
         stream = await self._post(candidate, payload, stream=True)
-        return TranslatedServing(
-            stream, side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
-        )
+        reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
+        return TranslatedServing(stream, reader, writer, side.splitter())
 
     async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
         body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")

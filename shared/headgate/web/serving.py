@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from headgate.errors import GatewayError
 from headgate.events import Delta, Event, Failed, Finished, ItemStarted, UsageUpdated
 from headgate.events import Started as StartedEvent
-from headgate.protocols.registry import Reader, Relay, Writer
-from headgate.protocols.sse import FrameSplitter, FrameTooLarge, parse_frame
+from headgate.protocols.registry import Reader, Relay, Splitter, Writer
+from headgate.protocols.sse import EventSplitter, FrameSplitter, FrameTooLarge
 from headgate.routing.transport import UpstreamFailure, UpstreamStream, broken
 from headgate.usage import Usage
 
@@ -50,6 +50,21 @@ async def whole_frames(stream: UpstreamStream) -> AsyncIterator[list[bytes]]:
     rest = splitter.rest()
     if rest.strip():
         yield [rest + b"\n\n"]
+
+
+async def whole_events(stream: UpstreamStream, splitter: Splitter) -> AsyncIterator[list[tuple[str | None, bytes]]]:
+    """The upstream's events as its protocol cuts them, in the groups in which the network brought them. Raises
+    UpstreamFailure."""
+    try:
+        async for chunk in stream.chunks():
+            if events := splitter.feed(chunk):
+                yield events
+        if events := splitter.rest():
+            yield events
+    except FrameTooLarge:
+        raise broken("The provider sent an event without end") from None
+    except ValueError:
+        raise broken("The provider's stream is damaged") from None
 
 
 class RelayServing:
@@ -157,11 +172,13 @@ class RelayServing:
 class TranslatedServing:
     """Different protocols: upstream frames to events to the client's frames."""
 
-    def __init__(self, stream: UpstreamStream, reader: Reader, writer: Writer) -> None:
+    def __init__(
+        self, stream: UpstreamStream, reader: Reader, writer: Writer, splitter: Splitter | None = None
+    ) -> None:
         self._stream = stream
         self._reader = reader
         self._writer = writer
-        self._groups = whole_frames(stream)
+        self._groups = whole_events(stream, splitter or EventSplitter())
         self._held: list[Event] = []
         self._usage = Usage()
         self._finished: Finished | None = None
@@ -225,12 +242,11 @@ class TranslatedServing:
                 yield write(last), True
                 return
 
-    def _events(self, group: list[bytes]) -> list[Event]:
+    def _events(self, group: list[tuple[str | None, bytes]]) -> list[Event]:
         events: list[Event] = []
-        for frame in group:
-            name, data = parse_frame(frame)
-            if data is not None:
-                events += self._reader.read(name, data)
+        read = self._reader.read
+        for name, data in group:
+            events += read(name, data)
         return events
 
     def _noted(self, events: list[Event]) -> list[Event]:

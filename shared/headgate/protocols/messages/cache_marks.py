@@ -1,31 +1,16 @@
-"""Prompt cache marks: finding them on neutral values, and keeping to the vendor's limit of four."""
+"""Prompt cache marks: keeping to the vendor's limit of four."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from headgate.conversation import Extra
 from headgate.losses import Loss
+from headgate.protocols.cache_marks import MARK, mark_of, normal_mark
 
-MARK = "cache_control"
+__all__ = ["LIMIT", "MARK", "limit_marks", "mark_of", "normal_mark"]
+
 LIMIT = 4
-_CARRIERS = ("messages", "responses", "chat_completions")
-
-
-def mark_of(extra: Extra) -> dict[str, Any] | None:
-    """The mark that a part, item or tool carries, whichever frontend it came through, in Anthropic's form."""
-    for protocol in _CARRIERS:
-        mark = extra.get(protocol, {}).get(MARK)
-        if isinstance(mark, Mapping):
-            return normal_mark(mark)
-    return None
-
-
-def normal_mark(mark: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"type": "ephemeral"}`` with the ``ttl`` if it is one that the vendor knows."""
-    ttl = mark.get("ttl")
-    return {"type": "ephemeral", "ttl": ttl} if ttl in ("5m", "1h") else {"type": "ephemeral"}
 
 
 def limit_marks(

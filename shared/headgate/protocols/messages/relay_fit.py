@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from headgate.losses import Loss
+from headgate.protocols.claude_thinking import MIN_BUDGET
 from headgate.protocols.contract import Target
 from headgate.protocols.efforts import budget_for, nearest
-from headgate.protocols.messages.upstream_thinking import MIN_BUDGET
 from headgate.protocols.messages.upstream_turns import in_tool_loop_without_thinking
 
 _DEFAULT_EFFORT = "medium"

@@ -8,9 +8,9 @@ from typing import Any
 
 from headgate.conversation import Item, Message, Request, Text
 from headgate.losses import Loss
+from headgate.protocols.claude_thinking import ThinkingPlan, plan_thinking
 from headgate.protocols.contract import Target
 from headgate.protocols.messages.cache_marks import LIMIT, MARK, limit_marks, mark_of, normal_mark
-from headgate.protocols.messages.upstream_thinking import ThinkingPlan, plan_thinking
 from headgate.protocols.messages.upstream_tools import (
     NAME_LIMIT,
     forces_tool,

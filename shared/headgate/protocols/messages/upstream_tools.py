@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,23 +12,28 @@ from headgate.conversation import (
     OutputFormat,
     Request,
     Tool,
-    ToolCall,
     ToolChoice,
-    ToolKind,
     WebSearchTool,
 )
 from headgate.losses import Loss
+from headgate.protocols.closed_schema import closed_schema, fits
 from headgate.protocols.contract import Target
-from headgate.protocols.messages.arguments import INPUT_KEY
 from headgate.protocols.messages.cache_marks import MARK, mark_of
-from headgate.protocols.messages.schema_dialect import closed_schema, fits
-from headgate.protocols.names import NameMap, names_of
+from headgate.protocols.names import NameMap
+from headgate.protocols.tool_offers import (
+    FREE_TEXT,
+    answer_tool_name,
+    called_names,
+    free_text_description,
+    object_schema,
+    offered,
+    wire_choice,
+)
 
 Block = dict[str, Any]
 
 NAME_LIMIT = 128
 WEB_SEARCH = "web_search_20250305"
-_FREE_TEXT: Block = {"type": "object", "properties": {INPUT_KEY: {"type": "string"}}, "required": [INPUT_KEY]}
 _OWN_FIELDS = ("defer_loading", "input_examples", "allowed_callers", "eager_input_streaming")
 
 
@@ -39,22 +43,14 @@ def json_tool_name(request: Request, target: Target) -> str | None:
     format = request.output.format
     if format is None or format.type != "json_schema" or not target.lacks("json_schema"):
         return None
-    name = re.sub(r"[^a-zA-Z0-9_-]", "_", format.name or "json_response")[:64]
-    taken = names_of(request, NAME_LIMIT).known()
-    while name in taken:
-        name += "_"
-    return name
+    return answer_tool_name(request, NAME_LIMIT)
 
 
 def write_tools(request: Request, target: Target, names: NameMap) -> tuple[list[Block], list[Loss]]:
     """The ``tools`` array. A choice limited to some tools sends only those."""
     tools: list[Block] = []
     losses: list[Loss] = []
-    choice = request.tool_choice
-    allowed = set(choice.names) if choice and choice.mode in ("auto", "required") and choice.names else None
-    for index, tool in enumerate(request.tools):
-        if allowed is not None and _identity(tool) not in allowed:
-            continue
+    for index, tool in offered(request):
         block = _write_tool(tool, target, names, f"tools[{index}]", losses, request.max_tool_calls)
         if block is not None:
             tools.append(block)
@@ -66,19 +62,14 @@ def json_tool(format: OutputFormat, name: str) -> Block:
     return {
         "name": name,
         "description": format.description or "Give the final answer by calling this tool.",
-        "input_schema": _object_schema(format.schema),
+        "input_schema": object_schema(format.schema),
     }
 
 
 def stand_ins(request: Request, names: NameMap) -> list[Block]:
     """Bare definitions for the tools called in a history that comes without tools; the vendor refuses calls to tools
     that it was told nothing of. They go with ``tool_choice: none``."""
-    called = dict.fromkeys(
-        names.to_wire(item.name, item.namespace)
-        for item in request.items
-        if isinstance(item, ToolCall) and item.ran_by == "client"
-    )
-    return [{"name": name, "input_schema": {"type": "object"}} for name in called]
+    return [{"name": name, "input_schema": {"type": "object"}} for name in called_names(request, names)]
 
 
 def write_choice(choice: ToolChoice | None, parallel: bool | None, tools: Sequence[Block], names: NameMap) -> Block:
@@ -92,7 +83,7 @@ def write_choice(choice: ToolChoice | None, parallel: bool | None, tools: Sequen
     out: Block = {"type": "any"} if mode == "required" else {"type": "auto"}
     if mode == "named" and choice:
         kind, name = choice.names[0]
-        out = {"type": "tool", "name": "web_search" if kind == "web_search" else _wire_choice(name, names)}
+        out = {"type": "tool", "name": "web_search" if kind == "web_search" else wire_choice(name, names)}
     if parallel is False:
         out["disable_parallel_tool_use"] = True
     return {} if out == {"type": "auto"} else out
@@ -101,11 +92,6 @@ def write_choice(choice: ToolChoice | None, parallel: bool | None, tools: Sequen
 def forces_tool(choice: Mapping[str, Any]) -> bool:
     """Whether the model must call a tool."""
     return choice.get("type") in ("any", "tool")
-
-
-def _wire_choice(name: str, names: NameMap) -> str:
-    # A choice names the tool without its namespace.
-    return next((wire for wire in names.known() if names.from_wire(wire) == name), None) or names.to_wire(name)
 
 
 def _write_tool(
@@ -133,7 +119,7 @@ def _write_function(tool: FunctionTool, target: Target, names: NameMap, path: st
     block: Block = {"name": names.to_wire(tool.name, tool.namespace)}
     if tool.description:
         block["description"] = tool.description
-    schema = block["input_schema"] = _object_schema(tool.parameters)
+    schema = block["input_schema"] = object_schema(tool.parameters)
     if tool.strict:
         if not target.lacks("json_schema") and fits(schema):
             block["strict"] = True
@@ -150,13 +136,8 @@ def _write_function(tool: FunctionTool, target: Target, names: NameMap, path: st
 def _write_custom(tool: CustomTool, names: NameMap, path: str, losses: list[Loss]) -> Block:
     name = names.to_wire(tool.name)
     names.custom.add(name)
-    description = tool.description or ""
-    grammar = (tool.format or {}).get("grammar", tool.format or {})
-    if isinstance(grammar, Mapping) and grammar.get("definition"):
-        syntax = grammar.get("syntax", "")
-        description += f"\n\nThe input must match this {syntax} grammar:\n{grammar['definition']}"
-        losses.append(Loss(f"{path}.format", "unsupported_grammar", "described to the model, not enforced"))
-    block: Block = {"name": name, "description": description.strip(), "input_schema": _FREE_TEXT}
+    description = free_text_description(tool, path, losses)
+    block: Block = {"name": name, "description": description, "input_schema": FREE_TEXT}
     mark = mark_of(tool.extra)
     return {**block, MARK: mark} if mark else block
 
@@ -180,25 +161,6 @@ def _write_search(tool: WebSearchTool, path: str, losses: list[Loss], max_calls:
         block["max_uses"] = max_uses
     mark = mark_of(tool.extra)
     return {**block, MARK: mark} if mark else block
-
-
-def _object_schema(schema: Mapping[str, Any] | None) -> Block:
-    """``schema`` with an object at its root, which the vendor demands of tools."""
-    if not schema:
-        return {"type": "object", "properties": {}}
-    return dict(schema) if schema.get("type") == "object" else {**schema, "type": "object"}
-
-
-def _identity(tool: Tool) -> tuple[ToolKind, str]:
-    match tool:
-        case FunctionTool(name=name):
-            return "function", name
-        case CustomTool(name=name):
-            return "custom", name
-        case WebSearchTool():
-            return "web_search", "web_search"
-        case OpaqueTool(payload=payload):
-            return "other", str(payload.get("name") or payload.get("type"))
 
 
 def write_format(format: OutputFormat) -> tuple[Block, list[Loss]]:

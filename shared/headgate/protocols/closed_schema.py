@@ -1,4 +1,4 @@
-"""JSON Schema as Anthropic's constrained decoding takes it.
+"""JSON Schema as the constrained decoding of Claude models takes it, at Anthropic and on Bedrock.
 
 Objects must be closed; bounds on numbers, lengths and counts are refused. What the dialect lacks moves into the
 description, where the model still reads it, and is announced.

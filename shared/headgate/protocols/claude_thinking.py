@@ -1,4 +1,4 @@
-"""How much a Claude model shall think, and the room that its answer gets."""
+"""How much a Claude model shall think, and the room that its answer gets, at Anthropic and on Bedrock."""
 
 from __future__ import annotations
 

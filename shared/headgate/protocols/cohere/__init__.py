@@ -1,0 +1,3 @@
+"""Cohere's chat API, version 2, upstream side only."""
+
+PROTOCOL = "cohere"

@@ -1,0 +1,3 @@
+"""Bedrock's ConverseStream, upstream side only."""
+
+PROTOCOL = "converse"
