@@ -35,6 +35,9 @@ $(VENV)/.run: requirements/run.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
 	@touch $@
 
-$(VENV)/.test: requirements/test.txt | $(VENV)/bin/python
+# The SAM CLI's own requirements clash with ours; only the Runtime Interface Emulator inside it is wanted.
+$(VENV)/.test: requirements/test.txt requirements/sam-cli.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--target $(VENV)/sam-cli --upgrade -r requirements/sam-cli.txt
 	@touch $@ $(VENV)/.run

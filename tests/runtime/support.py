@@ -165,10 +165,10 @@ async def running(
 
 
 def interface_emulator() -> Path | None:
-    """The Runtime Interface Emulator: ``HEADGATE_LAMBDA_RIE``, or the one inside an installed SAM CLI.
+    """The Runtime Interface Emulator: ``HEADGATE_LAMBDA_RIE``, or the one inside a SAM CLI.
 
-    The SAM CLI is looked for in this interpreter and behind the ``sam`` on the PATH, since its dependencies are pinned
-    so that it often lives in an environment of its own.
+    The SAM CLI is looked for where ``make test`` unpacks it, in this interpreter, and behind the ``sam`` on the PATH,
+    since its dependencies are pinned so that it often lives in an environment of its own.
     """
     machine = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine())
     if sys.platform != "linux" or machine is None:
@@ -177,6 +177,7 @@ def interface_emulator() -> Path | None:
     candidates: list[Path] = []
     if path := os.environ.get("HEADGATE_LAMBDA_RIE"):
         candidates.append(Path(path))
+    candidates.append(Path(sys.prefix, "sam-cli", "samcli") / name)
     if (spec := importlib.util.find_spec("samcli")) and spec.submodule_search_locations:
         candidates += [Path(location) / name for location in spec.submodule_search_locations]
     if sam := shutil.which("sam"):

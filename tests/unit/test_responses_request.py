@@ -140,7 +140,12 @@ def test_tools() -> None:
         ]
     )  # fmt: skip
     f, g, h, c, search, mcp = request.tools
-    assert f == FunctionTool("f", "d", {"type": "object"}, strict=True)
+    # Where nothing was said, strict wherever the schema allows it, as the vendor does.
+    assert f == FunctionTool("f", "d", {"type": "object"}, strict=False)
+    closed = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    assert read(tools=[{"type": "function", "name": "f", "parameters": closed}])[0].tools == (
+        FunctionTool("f", parameters=closed, strict=True),
+    )
     assert g == FunctionTool("g", strict=False, extra={"messages": {"cache_control": {"type": "ephemeral"}}})
     assert h == FunctionTool("h", parameters={}, strict=True, namespace="n")
     assert c == CustomTool("c", format={"type": "text"})

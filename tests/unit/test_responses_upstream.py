@@ -36,8 +36,9 @@ from headgate.events import Event, Failed, Finished, ItemEnded, Started
 from headgate.fold import fold
 from headgate.protocols.contract import Target
 from headgate.protocols.names import NameMap
-from headgate.protocols.responses.upstream_request import can_be_strict, write_request
+from headgate.protocols.responses.upstream_request import write_request
 from headgate.protocols.responses.upstream_stream import StreamReader
+from headgate.protocols.strict_schema import can_be_strict
 from tests.responses_kit import FIXTURES, TARGET, read_case, recorded
 
 USER = Message("user", (Text("hi"),))

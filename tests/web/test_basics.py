@@ -1,8 +1,11 @@
 """What every answer of the gateway has, over each frontend."""
 
+import json
+
 import httpx
 import pytest
 
+from headgate.access.policy import Policy
 from tests.gateway import Origin
 
 PATHS = {
@@ -69,3 +72,18 @@ def test_a_bound_above_the_models_own_is_clamped_and_announced(gateway_origin: O
     assert answer.headers["x-headgate-losses"] == f"clamped:{name}"
     strict = gateway_origin.post(path, {**PATHS[path], name: 32_000}, headers={"x-headgate-strict": "true"})
     assert strict.status_code == 400 and strict.json()["error"]["param"] == name
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5"])
+@pytest.mark.parametrize("path", PATHS)
+def test_bodies_are_logged_where_the_keys_policy_says_so(gateway_origin: Origin, path: str, model: str, stream: bool):
+    key = gateway_origin.backends.create_key(policy=Policy(log_bodies=True))
+    kept = Origin(gateway_origin.url, key, gateway_origin.emulator, gateway_origin.backends)
+    answer = kept.post(path, {**PATHS[path], "model": model, "stream": stream})
+    assert answer.status_code == 200, answer.text
+    row = kept.log_row(answer.headers["x-request-id"])
+    assert row.request_body and json.loads(row.request_body)["model"] == model
+    assert row.response_body and "Hello" in row.response_body
+    assert isinstance(json.loads(row.response_body), dict)
+    assert key not in row.request_body + row.response_body

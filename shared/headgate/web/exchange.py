@@ -262,7 +262,8 @@ class Exchange:
             seal=call.seal,
             completed_at=lambda: int(time.time()),
             choice=choice,
-            extra=work.reply_extra,
+            # A log with bodies needs the streamed answer put together, which a relay does only on request.
+            extra={"request_id": call.request_id, "keep": call.key.policy.keeps_bodies, **work.reply_extra},
         )
 
     def _announce(self, losses: Sequence[Loss]) -> None:

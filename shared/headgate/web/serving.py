@@ -151,6 +151,8 @@ class RelayServing:
         raw = await self._stream.read()
         try:
             return self._relay.json(raw)
+        except GatewayError as error:
+            raise UpstreamFailure("stream", error, move_on=True, status=self._stream.status) from None
         except ValueError:
             raise broken("The provider's answer is not valid JSON") from None
 

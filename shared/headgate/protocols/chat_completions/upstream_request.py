@@ -26,6 +26,7 @@ from headgate.protocols.chat_completions.upstream_messages import write_messages
 from headgate.protocols.contract import Target
 from headgate.protocols.efforts import effort_for, nearest
 from headgate.protocols.names import NameMap, names_of
+from headgate.protocols.strict_schema import can_be_strict
 
 _KNOBS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed", "logit_bias")
 _CUSTOM_SCHEMA = {
@@ -96,34 +97,12 @@ def _function(tool: FunctionTool, target: Target, names: NameMap, path: str, los
         function["parameters"] = tool.parameters
     if tool.strict and "no_strict" in target.quirks:
         _lost(losses, f"{path}.strict")
-    elif tool.strict and not _strict(tool.parameters):
+    elif tool.strict and not can_be_strict(tool.parameters):
         # Responses makes a tool strict unless told otherwise and mends its schema; here such a schema is refused.
         _lost(losses, f"{path}.strict", "The schema leaves properties open or optional.")
     elif tool.strict:
         function["strict"] = True
     return {"type": "function", "function": function}
-
-
-def _strict(schema: Any, depth: int = 0) -> bool:
-    """Whether every object in ``schema`` is closed and requires all its properties, as strict mode demands."""
-    if depth > 64:
-        return False
-    if isinstance(schema, list):
-        return all(_strict(each, depth + 1) for each in schema)
-    if not isinstance(schema, Mapping):
-        return True
-    properties = schema.get("properties")
-    inner = list(properties.values()) if isinstance(properties, Mapping) else []
-    if schema.get("type") == "object" or isinstance(properties, Mapping):
-        required = schema.get("required")
-        named = {each for each in required if isinstance(each, str)} if isinstance(required, list) else set[str]()
-        wanted = set(properties) if isinstance(properties, Mapping) else set[str]()
-        if schema.get("additionalProperties") is not False or wanted != named:
-            return False
-    inner += [schema[key] for key in ("items", "anyOf", "allOf", "oneOf") if key in schema]
-    for key in ("$defs", "definitions"):
-        inner += list(schema[key].values()) if isinstance(schema.get(key), Mapping) else []
-    return all(_strict(each, depth + 1) for each in inner)
 
 
 def _custom(tool: CustomTool, target: Target, names: NameMap, path: str, losses: list[Loss]) -> dict[str, Any]:

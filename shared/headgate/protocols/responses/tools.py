@@ -16,6 +16,7 @@ from headgate.conversation import (
     WebSearchTool,
 )
 from headgate.protocols.responses.parts import PROTOCOL, marks
+from headgate.protocols.strict_schema import can_be_strict
 
 WEB_SEARCH_TYPES = ("web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11")
 _CHOICE_KINDS: dict[str, ToolKind] = {"function": "function", "custom": "custom"}
@@ -40,7 +41,8 @@ def _read_tool(tool: Mapping[str, Any], namespace: str | None) -> Tool:
             tool["name"],
             description=tool.get("description"),
             parameters=tool.get("parameters"),
-            strict=True if strict is None else strict,
+            # The vendor's default: strict wherever the schema allows it.
+            strict=can_be_strict(tool.get("parameters")) if strict is None else strict,
             namespace=namespace,
             extra=marks(tool),
         )

@@ -26,6 +26,7 @@ from headgate.protocols.names import NameMap, names_of
 from headgate.protocols.responses.fit import fit
 from headgate.protocols.responses.parts import PROTOCOL
 from headgate.protocols.responses.upstream_items import write_input
+from headgate.protocols.strict_schema import can_be_strict
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -128,21 +129,6 @@ def _write_format(shape: OutputFormat) -> dict[str, Any]:
         "strict": can_be_strict(schema) if shape.strict is None else shape.strict,
         **({"description": shape.description} if shape.description else {}),
     }
-
-
-def can_be_strict(schema: Any) -> bool:
-    """Whether OpenAI's strict mode takes the schema: every object closed, with all of its properties required."""
-    if isinstance(schema, list):
-        return all(can_be_strict(part) for part in schema)
-    if not isinstance(schema, Mapping):
-        return True
-    if schema.get("type") == "object" or "properties" in schema:
-        properties: Mapping[str, Any] = schema.get("properties") or {}
-        if schema.get("additionalProperties") is not False or set(properties) != set(schema.get("required") or ()):
-            return False
-        if not all(can_be_strict(part) for part in properties.values()):
-            return False
-    return all(can_be_strict(schema[key]) for key in ("items", "anyOf", "$defs", "definitions") if key in schema)
 
 
 def _write_tools(body: dict[str, Any], request: Request, target: Target, names: NameMap, losses: list[Loss]) -> None:
