@@ -19,7 +19,7 @@ lock() {
 layer=layers/dependencies/requirements.txt
 lock "$@" --output-file "$layer" layers/dependencies/requirements.in
 # Lambda has CPython only, and the layer's builder evaluates no markers.
-sed -i.old "s/ ; [a-z_]*implementation[a-z_]* != 'PyPy'//" "$layer" && rm "$layer.old"
+sed -E -i.old "s/ ; [a-z_]+ != 'PyPy'( and [a-z_]+ != 'PyPy')*//" "$layer" && rm "$layer.old"
 lock "$@" --output-file requirements/run.txt --constraints "$layer" --extra run pyproject.toml
 lock "$@" --output-file requirements/test.txt --constraints requirements/run.txt --extra test pyproject.toml
 # The SAM CLI alone: its requirements clash with ours, and only the Runtime Interface Emulator inside it is used.
