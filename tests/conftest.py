@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dev.embedded_dynamodb import EmbeddedDynamoDB
 from dev.serve import Backends, backends
 from tests.gateway import UPSTREAMS, Origin, Upstream, origin
+
+# The same examples in every run: a build must not fail by chance. HYPOTHESIS_PROFILE=explore looks for new ones.
+SLOW_IS_FINE = [HealthCheck.too_slow]
+settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=SLOW_IS_FINE)
+settings.register_profile("explore", deadline=None, max_examples=1000, suppress_health_check=SLOW_IS_FINE)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import base64
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from headgate.conversation import (
@@ -34,8 +33,6 @@ from headgate.conversation import (
 from headgate.usage import Usage
 
 # How long an example takes says something of the machine and nothing of the code.
-settings.register_profile("headgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("headgate")
 
 # Text that has broken gateways: separators that str.splitlines honours, quotes, astral characters, CR and LF.
 HARD = ["\u2028", "\u2029", "\x85", "\r\n", "\n\n", '"', "\\", "😀", "é", "\x00", "</system>", "data: ", "\t"]
