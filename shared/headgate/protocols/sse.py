@@ -112,6 +112,11 @@ def frame(event: str | None, payload: Any) -> bytes:
     return (f"event: {event}\n{text}" if event else text).encode("utf-8", "backslashreplace")
 
 
+def json_bytes(value: Any) -> bytes:
+    """``value`` as compact JSON in UTF-8. A lone surrogate, which UTF-8 cannot hold, comes out as JSON's own escape."""
+    return _dumps(value).encode("utf-8", "backslashreplace")
+
+
 def comment(text: str) -> bytes:
     """A comment frame, which every client ignores: a sign of life."""
     return f": {text}\n\n".encode()

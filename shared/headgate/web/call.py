@@ -20,6 +20,7 @@ from headgate.observe import Unit
 from headgate.protocols.contract import Unseal
 from headgate.protocols.registry import error_body
 from headgate.protocols.sealing import sealer, unsealer
+from headgate.protocols.sse import json_bytes
 from headgate.providers.table import Protocol
 from headgate.routing.attempt import Attempt
 from headgate.routing.candidates import Candidate
@@ -205,8 +206,7 @@ async def serve(request: Request, protocol: Protocol, endpoint: Endpoint, *, rea
 def json_response(call: Call, body: Any, headers: Mapping[str, str] | None = None) -> Response:
     """200 with ``body``."""
     call.first_byte = call.first_byte or time.perf_counter()
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-    return Response(content, headers=dict(headers or {}), media_type="application/json")
+    return Response(json_bytes(body), headers=dict(headers or {}), media_type="application/json")
 
 
 def _text(value: Any) -> str | None:

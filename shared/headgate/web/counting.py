@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headgate.conversation import Request
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
+from headgate.protocols.sse import json_bytes
 from headgate.routing.candidates import Candidate
 from headgate.routing.transport import UpstreamFailure
 from headgate.tokens import estimate_request
@@ -50,22 +52,21 @@ async def count_input(call: Call, model: str, sent: Mapping[str, Any], providers
     call.candidate = candidate
     request, _ = client_side(call.protocol).read_request(sent, call.unseal)
     if candidate.protocol in _FIELDS and f"{candidate.protocol}.count" in candidate.access.provider.paths:
-        counted = await _ask(call, candidate, sent)
+        counted = await _ask(call, candidate, sent, request)
         if counted is not None:
             return counted, True
     return estimate_request(request), False
 
 
-async def _ask(call: Call, candidate: Candidate, sent: Mapping[str, Any]) -> int | None:
+async def _ask(call: Call, candidate: Candidate, sent: Mapping[str, Any], request: Request) -> int | None:
     target = candidate.route.target()
     if candidate.protocol == call.protocol:
         payload, _ = relay_side(candidate.protocol).prepare(sent, target, call.unseal)
     else:
-        request, _ = client_side(call.protocol).read_request(sent, call.unseal)
         payload, _ = upstream_side(candidate.protocol).write_request(request, target, tool_names(candidate.protocol))
     fields = {name: payload[name] for name in _FIELDS[candidate.protocol] if name in payload}
     headers = upstream_headers(candidate, call.request.headers, call.protocol)
-    body = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    body = json_bytes(fields)
     try:
         stream = await call.services.transport.post(
             candidate.access.url(f"{candidate.protocol}.count"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -93,8 +92,3 @@ def error_headers(error: GatewayError) -> dict[str, str]:
     if error.retry_after is not None:
         headers["retry-after"] = str(max(0, -int(-error.retry_after // 1)))
     return headers
-
-
-def state_of(scope: Scope) -> dict[str, Any]:
-    """The per-request state that ``Edge`` made."""
-    return scope["state"]

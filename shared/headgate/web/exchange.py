@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from headgate.events import Failed
 from headgate.losses import Loss
 from headgate.protocols.contract import Reply
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
+from headgate.protocols.sse import json_bytes
 from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.fit import fit_body
 from headgate.routing.attempt import first_success, may_move_on
@@ -231,7 +231,7 @@ class Exchange:
         return TranslatedServing(stream, reader, writer, side.splitter())
 
     async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
-        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+        body = json_bytes(payload)
         headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol)
         access, transport = candidate.access, self._call.services.transport
         url = access.url(candidate.protocol, candidate.route.model, stream=stream)

@@ -2,47 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from headgate.conversation import ToolKind
+from headgate.protocols.arguments import INPUT_KEY, arguments_text
 from headgate.protocols.names import NameMap
-
-# Where a model wrote arguments that are no JSON object, its text is carried under this key, and back again.
-RAW_KEY = "_raw_arguments"
-# The one parameter of a free-text tool that is offered as a function.
-INPUT_KEY = "input"
-
-dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-# Python's decoder takes NaN and Infinity, which no other JSON reader does.
-strict_loads = json.JSONDecoder(parse_constant=_no_constant).decode
-
-
-def arguments_object(text: str, kind: ToolKind = "function") -> dict[str, Any]:
-    """The ``args`` object for raw ``text``, key order kept. Free text of a custom tool becomes ``{"input": text}``,
-    anything else that is no JSON object ``{"_raw_arguments": text}``; nothing at all is ``{}``."""
-    if kind == "custom":
-        return {INPUT_KEY: text}
-    if not text.strip():
-        return {}
-    try:
-        value = strict_loads(text)
-    except (ValueError, RecursionError):
-        return {RAW_KEY: text}
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {RAW_KEY: text}
-
-
-def arguments_text(value: Mapping[str, Any]) -> str:
-    """The raw text for an ``args`` object; the inverse of ``arguments_object`` for functions."""
-    raw = value.get(RAW_KEY)
-    return raw if len(value) == 1 and isinstance(raw, str) else dumps(value)
 
 
 def free_text(value: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from headgate.conversation import Citation, ToolCall
-from headgate.protocols.gemini.arguments import dumps
+from headgate.protocols.arguments import dumps
 
 
 class Grounding:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from headgate.errors import invalid_request, unsupported
 from headgate.losses import Loss
-from headgate.protocols.gemini.arguments import dumps
+from headgate.protocols.arguments import dumps
 
 Block = dict[str, Any]
 

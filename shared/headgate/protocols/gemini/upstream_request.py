@@ -11,8 +11,9 @@ from typing import Any
 
 from headgate.conversation import FunctionTool, Item, Message, OpaqueTool, Request, Text
 from headgate.losses import Loss
+from headgate.protocols.arguments import dumps
 from headgate.protocols.contract import Target
-from headgate.protocols.gemini.arguments import dumps, function_name
+from headgate.protocols.gemini.arguments import function_name
 from headgate.protocols.gemini.schemas import answer_schema, needs_restoring, openapi_schema
 from headgate.protocols.gemini.upstream_thinking import thinking_config
 from headgate.protocols.gemini.upstream_tools import ToolPlan, json_tool_name, plan_tools, stand_ins

@@ -15,9 +15,10 @@ from typing import Any, cast
 from headgate.conversation import JsonObject, OpaquePart, Sealed, TokenLogprob, ToolCall
 from headgate.errors import GatewayError
 from headgate.events import Assembler, Event, Failed, Finished, Started, UsageUpdated
+from headgate.protocols.arguments import arguments_text, dumps, strict_loads
 from headgate.protocols.contract import Target
 from headgate.protocols.gemini import PROTOCOL
-from headgate.protocols.gemini.arguments import arguments_text, dumps, free_text, map_name, strict_loads
+from headgate.protocols.gemini.arguments import free_text, map_name
 from headgate.protocols.gemini.errors import error_of
 from headgate.protocols.gemini.grounding import Grounding
 from headgate.protocols.gemini.reasons import FAILURES, read_reason

@@ -23,8 +23,9 @@ from headgate.conversation import (
     WebSearchTool,
 )
 from headgate.losses import Loss
+from headgate.protocols.arguments import INPUT_KEY
 from headgate.protocols.contract import Target
-from headgate.protocols.gemini.arguments import INPUT_KEY, function_name
+from headgate.protocols.gemini.arguments import function_name
 from headgate.protocols.gemini.schemas import openapi_schema, tool_schema
 from headgate.protocols.names import NameMap, names_of
 

@@ -35,9 +35,10 @@ from headgate.conversation import (
 )
 from headgate.errors import unsupported
 from headgate.losses import Loss
+from headgate.protocols.arguments import arguments_object
 from headgate.protocols.contract import Target
 from headgate.protocols.gemini import PROTOCOL
-from headgate.protocols.gemini.arguments import arguments_object, function_name
+from headgate.protocols.gemini.arguments import function_name
 from headgate.protocols.gemini.media import media_part
 from headgate.protocols.names import NameMap
 
