@@ -13,7 +13,8 @@ from . import openai_common as openai
 from .brain import output_tokens
 from .caches import CacheUse, FrameCache
 from .delivery import Script, packed
-from .reading import Call, Plan, Refuse, Say
+from .dialect import Dialect
+from .reading import Call, Plan, Refuse, Say, Thought
 from .tokens import split
 
 _HOLDER = "chatcmpl-" + "0" * 29
@@ -29,6 +30,7 @@ class Answer:
     body: dict[str, Any]
     plan: Plan
     use: CacheUse
+    dialect: Dialect
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(16)[:29]}")
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -39,7 +41,12 @@ class Answer:
 
     def base(self, kind: str) -> dict[str, Any]:
         """What the completion and every chunk have in common."""
-        return {"id": self.id, "object": kind, "created": self.created, "model": openai.snapshot(self.body["model"])}
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.dialect.snapshot(self.body["model"]),
+        }
 
 
 def usage(answer: Answer) -> dict[str, Any]:
@@ -75,16 +82,20 @@ def _text(plan: Plan) -> str:
     return "".join(step.text for step in plan.steps if isinstance(step, Say))
 
 
+def _thoughts(plan: Plan) -> list[str]:
+    return [step.text for step in plan.steps if isinstance(step, Thought) and step.look == "plain"]
+
+
 def _spoken(answer: Answer) -> bool:
     return "audio" in (answer.body.get("modalities") or [])
 
 
-def _calls(plan: Plan) -> list[dict[str, Any]]:
+def _calls(answer: Answer) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
-    for step in plan.steps:
+    for step in answer.plan.steps:
         if not isinstance(step, Call):
             continue
-        one: dict[str, Any] = {"id": f"call_{secrets.token_hex(12)}", "type": "custom" if step.custom else "function"}
+        one: dict[str, Any] = {"id": answer.dialect.call_id(), "type": "custom" if step.custom else "function"}
         slot = {"name": step.name, "input" if step.custom else "arguments": step.arguments}
         calls.append({**one, one["type"]: slot})
     return calls
@@ -136,18 +147,19 @@ def _sound(text: str) -> str:
 
 def completion(answer: Answer) -> dict[str, Any]:
     """The whole completion."""
-    return {
+    value = {
         **answer.base("chat.completion"),
         "choices": [_choice(answer, index) for index in range(answer.number)],
         "usage": usage(answer),
         "service_tier": "default",
         "system_fingerprint": "fp_simulated",
     }
+    return answer.dialect.completion(value, answer)
 
 
 def _choice(answer: Answer, index: int) -> dict[str, Any]:
     plan = answer.plan
-    text, calls = _text(plan), _calls(plan)
+    text, calls = _text(plan), _calls(answer)
     refusals = [step.text for step in plan.steps if isinstance(step, Refuse)]
     said = any(isinstance(step, Say) for step in plan.steps)
     message: dict[str, Any] = {
@@ -156,6 +168,9 @@ def _choice(answer: Answer, index: int) -> dict[str, Any]:
         "refusal": "".join(refusals) or None,
         "annotations": _annotations(plan),
     }
+    thoughts = _thoughts(plan)
+    if thoughts and answer.dialect.thought:
+        message |= answer.dialect.thought("\n\n".join(thoughts))
     if calls and answer.body.get("functions"):
         message["function_call"] = calls[0]["function"]
     elif calls:
@@ -198,7 +213,11 @@ def chunk(
         value["usage"] = None
     if options.get("include_obfuscation") is not False:
         value["obfuscation"] = openai.padding(size)
-    return b"data: %b\n\n" % packed(value)
+    return _framed(answer, value)
+
+
+def _framed(answer: Answer, value: dict[str, Any]) -> bytes:
+    return b"".join(b"data: %b\n\n" % packed(one) for one in answer.dialect.chunk(value, answer))
 
 
 def script(answer: Answer, cache: FrameCache) -> Script:
@@ -207,17 +226,16 @@ def script(answer: Answer, cache: FrameCache) -> Script:
     running = [_stream(writer, index, cache) for index in range(answer.number)]
     while running:
         running = [one for one in running if next(one, StopIteration) is not StopIteration]
-    if (answer.body.get("stream_options") or {}).get("include_usage"):
+    if answer.dialect.usage_unasked or (answer.body.get("stream_options") or {}).get("include_usage"):
         last = {**answer.base("chat.completion.chunk"), "service_tier": "default", "system_fingerprint": "fp_simulated"}
-        writer.frames.append(
-            b"data: %b\n\n" % packed({**last, "choices": [], "usage": usage(answer), "obfuscation": ""})
-        )
-    writer.frames.append(b"data: [DONE]\n\n")
-    return Script(writer.frames, writer.deltas, _errors, lambda at: _novel(answer))
+        writer.frames.append(_framed(answer, {**last, "choices": [], "usage": usage(answer), "obfuscation": ""}))
+    if answer.dialect.done:
+        writer.frames.append(b"data: [DONE]\n\n")
 
+    def errors(at: int) -> list[bytes]:
+        return [b"data: %b\n\n" % packed(answer.dialect.stream_error())]
 
-def _errors(at: int) -> list[bytes]:
-    return [b"data: %b\n\n" % packed({"error": openai.stream_error()})]
+    return Script(writer.frames, writer.deltas, errors, lambda at: _novel(answer))
 
 
 def _novel(answer: Answer) -> bytes:
@@ -227,7 +245,7 @@ def _novel(answer: Answer) -> bytes:
 def _stream(writer: _Writer, index: int, cache: FrameCache) -> Iterator[None]:
     """The chunks of one choice, pausing after each so that choices can alternate."""
     answer, plan = writer.answer, writer.answer.plan
-    calls = _calls(plan)
+    calls = _calls(answer)
     said = [step for step in plan.steps if isinstance(step, Say | Refuse)]
     opening: dict[str, Any] = {"role": "assistant", "content": "" if said or not calls else None, "refusal": None}
     sound = {"id": f"audio_{secrets.token_hex(12)}"} if _spoken(answer) and said else None
@@ -235,6 +253,10 @@ def _stream(writer: _Writer, index: int, cache: FrameCache) -> Iterator[None]:
         opening = {"role": "assistant", "audio": sound, "refusal": None}
     writer.put(index, opening)
     yield
+    if answer.dialect.thought:
+        for token in split("\n\n".join(_thoughts(plan))):
+            writer.put(index, answer.dialect.thought(token), size=token)
+            yield
     for step in said:
         slot = "refusal" if isinstance(step, Refuse) else "content"
         yield from _texts(writer, index, slot, split(step.text), cache, sound=bool(sound))
@@ -259,10 +281,10 @@ def _texts(
     answer = writer.answer
     if len(tokens) >= _CACHED_FROM and answer.number == 1 and not sound and not answer.body.get("logprobs"):
         options = answer.body.get("stream_options") or {}
-        key = (slot, answer.body["model"], tuple(sorted(options.items())), "".join(tokens))
+        key = (answer.dialect.vendor, slot, answer.body["model"], tuple(sorted(options.items())), "".join(tokens))
 
         def build() -> list[bytes]:
-            held = Answer(answer.body, answer.plan, answer.use, _HOLDER, _HELD_TIME)
+            held = Answer(answer.body, answer.plan, answer.use, answer.dialect, _HOLDER, _HELD_TIME)
             return [chunk(held, 0, {slot: token}, size=token) for token in tokens]
 
         old, own = f'"id":"{_HOLDER}"'.encode(), f'"id":"{answer.id}"'.encode()

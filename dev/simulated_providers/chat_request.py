@@ -6,26 +6,27 @@ from typing import Any
 
 from . import openai_common as openai
 from .chat_shapes import CREATE
+from .dialect import Dialect
 from .openai_common import Refused
 from .reading import Heard, Item, Tool, media_label
 
 
-def read(body: Any, extra: tuple[str, ...]) -> Heard:
-    """The neutral reading of a body. Raises Problem or Refused."""
+def read(body: Any, extra: tuple[str, ...], dialect: Dialect) -> Heard:
+    """The neutral reading of a body that is in OpenAI's terms. Raises Problem or Refused."""
     if "model" not in body:
         raise Refused(400, "you must provide a model parameter")
     CREATE(body, ())
     model = body["model"]
-    if not openai.known(model, extra):
+    if not dialect.knows(model, extra):
         raise openai.unknown_model(openai.bare(model))
-    _check_model(body, model)
+    if dialect.checks_model:
+        _check_model(body, model)
     _check_options(body)
     stop = body.get("stop") or []
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    heard = Heard("openai", openai.bare(model), limit=limit, stop=[stop] if isinstance(stop, str) else stop)
+    heard = Heard(dialect.vendor, openai.bare(model), limit=limit, stop=[stop] if isinstance(stop, str) else stop)
     heard.parallel = body.get("parallel_tool_calls") is not False
-    effort = body.get("reasoning_effort") or openai.default_effort(model)
-    heard.thinks = openai.reasons(model) and effort not in ("none", "minimal")
+    heard.thinks = dialect.thinks(model, body.get("reasoning_effort"))
     _read_tools(body, heard)
     _read_format(body, heard)
     _check_pairs(body["messages"])

@@ -9,7 +9,6 @@ from typing import Any
 
 from starlette.requests import Request
 
-from .delivery import packed
 from .instances import strict_objection
 from .reading import Faults
 from .shapes import Problem, Tag
@@ -43,11 +42,9 @@ class Refused(Exception):
     headers: dict[str, str] = field(default_factory=dict)
     html: bool = False
 
-    def body(self) -> bytes:
-        """The answer's body."""
-        if self.html:
-            return f"<html><head><title>{self.status}</title></head><body>{self.message}</body></html>".encode()
-        return packed({"error": self.object()})
+    def page(self) -> bytes:
+        """The load balancer's HTML."""
+        return f"<html><head><title>{self.status}</title></head><body>{self.message}</body></html>".encode()
 
     def object(self) -> dict[str, Any]:
         """The ``error`` object."""
@@ -153,10 +150,9 @@ def bare(model: str) -> str:
     return model.partition("[[")[0]
 
 
-def known(model: str, extra: tuple[str, ...]) -> bool:
-    """Whether OpenAI has this model."""
-    model = bare(model)
-    return model in extra or (bool(_FAMILY.match(model)) and "does-not-exist" not in model)
+def in_family(model: str) -> bool:
+    """Whether OpenAI's models are called like this."""
+    return bool(_FAMILY.match(model))
 
 
 def unknown_model(model: str) -> Refused:

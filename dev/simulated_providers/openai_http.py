@@ -11,6 +11,7 @@ from starlette.requests import Request
 from . import openai_common as openai
 from .caches import Block
 from .delivery import Reply, packed
+from .dialect import OPENAI, Dialect, Endpoint
 from .openai_common import Refused
 from .reading import Heard
 from .recorder import Recorded
@@ -31,11 +32,12 @@ def blocks(heard: Heard, tools: Any) -> list[Block]:
     return result
 
 
-def refusal(recorded: Recorded, refused: Refused) -> Reply:
+def refusal(recorded: Recorded, refused: Refused, dialect: Dialect = OPENAI) -> Reply:
     """An error answer."""
     kind = "text/html" if refused.html else "application/json"
-    headers = {**openai.headers(), **refused.headers}
-    return Reply(recorded, headers, refused.body(), status=refused.status, content_type=kind)
+    headers = {**dialect.headers(), **refused.headers}
+    body = refused.page() if refused.html else packed(dialect.error(refused))
+    return Reply(recorded, headers, body, status=refused.status, content_type=kind)
 
 
 def parsed(raw: bytes) -> Any:
@@ -53,17 +55,22 @@ def parsed(raw: bytes) -> Any:
     return body
 
 
-async def guarded(request: Request, work: Callable[[World, Recorded, str, Any], Reply]) -> Reply:
-    """Records a request and answers it with ``work(world, recorded, key, body)``, or with the refusal it raises."""
+Work = Callable[[World, Recorded, str, Any, Dialect], Reply]
+
+
+async def guarded(request: Request, endpoint: Endpoint, dialect: Dialect, work: Work) -> Reply:
+    """Records a request and answers it with ``work(world, recorded, key, body, dialect)``, or with the refusal it
+    raises. ``body`` is in OpenAI's terms."""
     world: World = request.app.state.world
     raw = await request.body()
     recorded = world.record(request, raw)
     try:
-        return work(world, recorded, openai.key_of(request), parsed(raw))
+        key = dialect.key(request)
+        return work(world, recorded, key, dialect.in_openais_terms(parsed(raw), endpoint), dialect)
     except Problem as problem:
-        return refusal(recorded, openai.worded(problem))
+        return refusal(recorded, openai.worded(problem), dialect)
     except Refused as refused:
-        return refusal(recorded, refused)
+        return refusal(recorded, refused, dialect)
 
 
 async def no_such_path(request: Request) -> Reply:
@@ -84,7 +91,7 @@ async def models(request: Request) -> Reply:
         if wanted is None:
             data = [_model(name) for name in [*openai.LISTED, *world.models]]
             return Reply(recorded, openai.headers(), packed({"object": "list", "data": data}))
-        if not openai.known(wanted, world.models):
+        if not OPENAI.knows(wanted, world.models):
             raise Refused(404, f"The model '{wanted}' does not exist", "model_not_found", "model")
         return Reply(recorded, openai.headers(), packed(_model(wanted)))
     except Refused as refused:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from . import openai_common as openai
 from .brain import output_tokens
 from .caches import CacheUse, FrameCache
 from .delivery import Script, packed
+from .dialect import OPENAI, Dialect
 from .reading import Call, Plan, Refuse, Say, Search, Thought
 from .seals import seal
 from .tokens import split
@@ -35,6 +37,7 @@ class Answer:
     plan: Plan
     use: CacheUse
     key: str
+    dialect: Dialect
     id: str = field(default_factory=lambda: new_id("resp"))
     created: int = field(default_factory=lambda: int(time.time()))
     items: list[dict[str, Any]] = field(default_factory=list)
@@ -63,7 +66,7 @@ def _message(answer: Answer, part: dict[str, Any], *, whole: bool, last: bool) -
         "content": [part],
         "role": "assistant",
     }
-    if openai.version(answer.body["model"]) >= 5.4:
+    if answer.dialect is OPENAI and openai.version(answer.body["model"]) >= 5.4:
         item["phase"] = "final_answer" if last else "commentary"
     return item
 
@@ -93,7 +96,7 @@ def build(answer: Answer) -> None:
                         "id": new_id("ctc"),
                         "type": "custom_tool_call",
                         "status": "completed" if step.whole else "incomplete",
-                        "call_id": f"call_{secrets.token_hex(12)}",
+                        "call_id": answer.dialect.call_id(),
                         "input": step.arguments,
                         "name": step.name,
                     }
@@ -108,7 +111,7 @@ def _function_call(answer: Answer, step: Call) -> dict[str, Any]:
         "type": "function_call",
         "status": "completed" if step.whole else "incomplete",
         "arguments": step.arguments,
-        "call_id": f"call_{secrets.token_hex(12)}",
+        "call_id": answer.dialect.call_id(),
         "name": step.name,
     }
     for tool in answer.body.get("tools") or []:
@@ -131,11 +134,11 @@ def response(answer: Answer, status: str, *, error: dict[str, Any] | None = None
     """The response object. ``status`` in_progress has no output and no usage yet."""
     body, model = answer.body, answer.body["model"]
     done = status in ("completed", "incomplete")
-    reasons = openai.reasons(model)
+    reasons = answer.dialect.reasons(model)
     reasoning = body.get("reasoning") or {}
     text = body.get("text") or {}
     incomplete = "content_filter" if answer.plan.finish == "filter" else "max_output_tokens"
-    return {
+    value = {
         "id": answer.id,
         "object": "response",
         "created_at": answer.created,
@@ -148,7 +151,7 @@ def response(answer: Answer, status: str, *, error: dict[str, Any] | None = None
         "instructions": body.get("instructions"),
         "max_output_tokens": body.get("max_output_tokens"),
         "max_tool_calls": body.get("max_tool_calls"),
-        "model": openai.snapshot(model),
+        "model": answer.dialect.snapshot(model),
         "moderation": None,
         "output": answer.items if done else [],
         "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
@@ -157,7 +160,7 @@ def response(answer: Answer, status: str, *, error: dict[str, Any] | None = None
         "prompt_cache_key": body.get("prompt_cache_key"),
         "prompt_cache_retention": (body.get("prompt_cache_retention") or "").replace("-", "_") or None,
         "reasoning": {
-            "effort": reasoning.get("effort") or openai.default_effort(model),
+            "effort": reasoning.get("effort") or answer.dialect.default_effort(model),
             "summary": ("detailed" if reasoning.get("summary") == "auto" else reasoning.get("summary"))
             if reasons
             else None,
@@ -176,6 +179,7 @@ def response(answer: Answer, status: str, *, error: dict[str, Any] | None = None
         "user": body.get("user"),
         "metadata": body.get("metadata") or {},
     }
+    return answer.dialect.response(value, answer)
 
 
 def _format(given: dict[str, Any] | None) -> dict[str, Any]:
@@ -249,7 +253,14 @@ def script(answer: Answer, cache: FrameCache) -> Script:
         _item(writer, index, item, answer, cache)
     status = status_of(answer.plan)
     writer.put(f"response.{status}", response=response(answer, status))
-    return Script(writer.frames, writer.deltas, lambda at: _errors(answer, at), _novel, _shifted)
+    turn = answer.dialect.event
+    frames = [_turned(frame, turn, answer) for frame in writer.frames] if turn else writer.frames
+    return Script(frames, writer.deltas, lambda at: _errors(answer, at), _novel, _shifted)
+
+
+def _turned(frame: bytes, turn: Callable[[dict[str, Any], Any], dict[str, Any]], answer: Answer) -> bytes:
+    value = turn(json.loads(frame.partition(b"data: ")[2]), answer)
+    return b"event: %b\ndata: %b\n\n" % (value["type"].encode(), packed(value))
 
 
 def _errors(answer: Answer, at: int) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import openai_common as openai
+from .dialect import Dialect
 from .openai_common import Refused
 from .reading import Heard, Item, Tool, media_label
 from .responses_shapes import COUNT, CREATE
@@ -12,24 +13,26 @@ from .seals import intact
 from .shapes import Problem
 
 
-def read(body: Any, key: str, stored: Any, extra: tuple[str, ...], *, counting: bool = False) -> Heard:
+def read(
+    body: Any, key: str, stored: Any, extra: tuple[str, ...], dialect: Dialect, *, counting: bool = False
+) -> Heard:
     """The neutral reading of a body. ``stored`` has the ids of items that the vendor keeps. Raises Problem, Refused."""
     (COUNT if counting else CREATE)(body, ())
     model = body["model"]
-    if not openai.known(model, extra):
+    if not dialect.knows(model, extra):
         text = f"The requested model '{openai.bare(model)}' does not exist."
         raise Refused(400, text, "model_not_found", "model")
     if body.get("input") is None and not body.get("prompt"):
         raise Problem("missing", ("input",))
-    _check_model(body, model)
+    if dialect.checks_model:
+        _check_model(body, model)
     if body.get("previous_response_id"):
         text = f"Previous response with id '{body['previous_response_id']}' not found."
         raise Refused(400, text, "previous_response_not_found", "previous_response_id")
-    heard = Heard("openai", openai.bare(model), limit=body.get("max_output_tokens"))
+    heard = Heard(dialect.vendor, openai.bare(model), limit=body.get("max_output_tokens"))
     heard.parallel = body.get("parallel_tool_calls") is not False
     reasoning = body.get("reasoning") or {}
-    effort = reasoning.get("effort") or openai.default_effort(model)
-    heard.thinks = openai.reasons(model) and effort not in ("none", "minimal")
+    heard.thinks = dialect.thinks(model, reasoning.get("effort"))
     if body.get("instructions"):
         heard.system.append(body["instructions"])
     _read_tools(body, heard)

@@ -26,6 +26,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from . import chat, cohere, converse, gemini, messages, openai_http, responses
+from .dialects import DIALECTS
 from .recorder import Recorded
 from .world import Behaviour, World
 
@@ -36,9 +37,8 @@ def create_app(*, models: tuple[str, ...] = ()) -> Starlette:
     """A fresh set of simulated vendors. ``models`` are accepted beside each vendor's own families."""
     openai, anthropic = "/openai/v1", "/anthropic/v1"
     routes = [
-        Route(f"{openai}/responses", responses.create, methods=["POST"]),
+        *_dialect_routes(),
         Route(f"{openai}/responses/input_tokens", responses.count_tokens, methods=["POST"]),
-        Route(f"{openai}/chat/completions", chat.create, methods=["POST"]),
         Route(f"{openai}/models", openai_http.models),
         Route(f"{openai}/models/{{model:path}}", openai_http.models),
         Route(f"{anthropic}/messages", messages.create, methods=["POST"]),
@@ -59,6 +59,15 @@ def create_app(*, models: tuple[str, ...] = ()) -> Starlette:
     app.router.redirect_slashes = False
     app.state.world = World(models=models)
     return app
+
+
+def _dialect_routes() -> list[Route]:
+    endpoints = {"chat_completions": chat.endpoint, "responses": responses.endpoint}
+    return [
+        Route(path, endpoints[name](dialect), methods=["POST"])
+        for dialect in DIALECTS
+        for name, path in dialect.mounts.items()
+    ]
 
 
 async def _recorded(request: Request) -> JSONResponse:
