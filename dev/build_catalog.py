@@ -152,6 +152,8 @@ def route_of(entry: dict[str, Any], slug: str, rules: dict[str, Any], overlay: d
     quirks = set(rules.get("quirks", ()))
     if rules.get("gemini") and thinking == "level":
         quirks |= GEMINI_3_QUIRKS
+    if _fits(rules, "zdr", entry):
+        route["zdr"] = overlay["zdr_policies"][provider]
     optional = {"protocols": protocols, "quirks": sorted(quirks), "deprecated": entry.get("status") == "deprecated"}
     return route | {name: value for name, value in optional.items() if value}
 

@@ -43,6 +43,7 @@ class Settings:
     the tokens around providers' sealed bytes are authenticated with. ``origin_secret``: the header value that only
     the CDN in front knows, None where there is no CDN. ``region`` None: botocore finds it as every AWS tool does.
     ``catalog``: where the deployer's own catalogue entries stand, a file's path, ``s3://bucket/key`` or ``ssm:name``.
+    ``zdr_agreements``: slugs of the providers with which the deployment has agreed on zero data retention.
     """
 
     state_table: str = "headgate-state"
@@ -61,6 +62,7 @@ class Settings:
     seal_secret_parameter: str | None = None
     origin_secret: str | None = field(default=None, repr=False)
     catalog: str | None = None
+    zdr_agreements: frozenset[str] = frozenset()
     timeouts: Timeouts = Timeouts()
 
     @classmethod
@@ -93,6 +95,7 @@ class Settings:
             ),
             origin_secret=read.text("HEADGATE_ORIGIN_SECRET"),
             catalog=read.text("HEADGATE_CATALOG"),
+            zdr_agreements=read.names("HEADGATE_ZDR_PROVIDERS"),
             timeouts=Timeouts(
                 connect=read.seconds("HEADGATE_CONNECT_TIMEOUT", default.timeouts.connect),
                 first_byte=read.seconds("HEADGATE_FIRST_BYTE_TIMEOUT", default.timeouts.first_byte),
@@ -120,6 +123,9 @@ class _Reader:
         if value and pattern is not None and not pattern.fullmatch(value):
             raise SettingsError(f"{name} must be {what}, not {value!r}")
         return value or None
+
+    def names(self, name: str) -> frozenset[str]:
+        return frozenset(part.strip() for part in self._environ.get(name, "").split(",") if part.strip())
 
     def table(self, name: str, default: str) -> str:
         what = "a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ . -)"

@@ -154,3 +154,16 @@ async def test_only_the_deployments_that_azure_has_are_offered(catalog: Catalog)
     assert access is not None
     found = [route.at(access) for model in catalog for route in model.routes if route.provider == "azure"]
     assert sorted(route.model for route in found if route) == ["five", "prod-4o"]
+
+
+def test_zero_retention_is_what_a_policy_certifies_or_the_deployment_agreed_on(catalog: Catalog):
+    certified = {(route.provider, model.slug) for model in catalog for route in model.routes if route.zdr}
+    assert {provider for provider, _ in certified} == {"bedrock"}
+    assert ("bedrock", "claude-sonnet-4-6") in certified and ("bedrock", "gpt-oss-120b") in certified
+    # Bedrock keeps what is sent to this one for thirty days.
+    assert ("bedrock", "claude-fable-5") not in certified
+    model = Catalog.bundled(frozenset({"anthropic"})).find("claude-fable-5")
+    assert model is not None
+    assert {route.provider: route.zdr for route in model.routes if route.zdr} == {"anthropic": "agreement"}
+    shown = detail(model, catalog)["providers"]
+    assert shown["anthropic"]["zdr"] == {"policy": "agreement"} and shown["bedrock"]["zdr"] is False

@@ -40,7 +40,7 @@ def test_a_model_is_changed():
     changed = catalog(models=[{"slug": "gpt-4o", "name": "Ours", "routes": [{"provider": "azure", "zdr": True}]}])
     before, after = BUNDLED.find("gpt-4o"), changed.find("gpt-4o")
     assert before and after and after.name == "Ours"
-    assert [(route.provider, route.zdr) for route in after.routes] == [("openai", False), ("azure", True)]
+    assert [(route.provider, route.zdr) for route in after.routes] == [("openai", ""), ("azure", "agreement")]
     assert after.routes[1].price == before.routes[1].price
 
 

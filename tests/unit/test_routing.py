@@ -56,10 +56,11 @@ def test_the_keys_policy_limits_models():
 
 def test_zero_retention_is_never_downgraded():
     with pytest.raises(GatewayError) as caught:
-        only_zero_retention(resolve("auto", CATALOG))
+        only_zero_retention(resolve("gpt-4o", CATALOG))
     assert caught.value.status == 422
-    certified = [(model, replace(route, zdr=True)) for model, route in resolve("gpt-4o", CATALOG)]
-    assert only_zero_retention([*resolve("auto", CATALOG), *certified]) == certified
+    certified = [(model, replace(route, zdr="agreement")) for model, route in resolve("gpt-4o", CATALOG)]
+    assert only_zero_retention([*resolve("gpt-4o", CATALOG), *certified]) == certified
+    assert {route.provider for _, route in only_zero_retention(resolve("auto", CATALOG))} == {"bedrock"}
 
 
 def test_a_provider_whitelist_that_fits_nothing_is_a_400():

@@ -24,7 +24,8 @@ FILE = Path(__file__).with_name("catalog.json")
 @dataclass(frozen=True, slots=True)
 class Route:
     """One provider's offer of a model. ``model`` is the provider's own id; prices are pico-dollars per token;
-    ``performance`` a tier (higher is better); ``zdr`` whether zero retention is certified. ``protocols`` limits the
+    ``performance`` a tier (higher is better); ``zdr`` what certifies zero data retention (the address of a policy, or
+    ``agreement``), empty: nothing does. ``protocols`` limits the
     provider's protocols for this model, empty: all of them. ``quirks`` are deviations of this model there, beside the
     provider row's. ``profiles``: Bedrock's inference profiles for the model (``global``, ``us`` …), each with its price
     where that differs; ``needs_profile`` where the plain id cannot be called. ``features`` None: unknown, the upstream
@@ -39,7 +40,7 @@ class Route:
     thinking: str = "none"
     efforts: tuple[str, ...] = ()
     performance: int = 1
-    zdr: bool = False
+    zdr: str = ""
     deprecated: bool = False
     protocols: tuple[Protocol, ...] = ()
     quirks: frozenset[str] = frozenset()
@@ -94,10 +95,12 @@ class Model:
 
 
 class Catalog:
-    """Models by slug and alias. ``auto`` is the curated pool of slugs, best first."""
+    """Models by slug and alias. ``auto`` is the curated pool of slugs, best first. ``agreements``: the providers with
+    which the deployment has agreed on zero data retention."""
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
+    def __init__(self, data: Mapping[str, Any], agreements: frozenset[str] = frozenset()) -> None:
         self.data: Mapping[str, Any] = data
+        self._agreements = agreements
         self._raw: dict[str, Mapping[str, Any]] = {model["slug"]: model for model in data["models"]}
         self._names: dict[str, str] = {}
         for slug, model in self._raw.items():
@@ -108,9 +111,13 @@ class Catalog:
         self.authors: Mapping[str, str] = data["authors"]
 
     @classmethod
-    def bundled(cls) -> Catalog:
+    def bundled(cls, agreements: frozenset[str] = frozenset()) -> Catalog:
         """The catalogue that ships with the gateway."""
-        return cls(json.loads(FILE.read_bytes()))
+        return cls(json.loads(FILE.read_bytes()), agreements)
+
+    def replaced(self, data: Mapping[str, Any]) -> Catalog:
+        """Other models under the same agreements."""
+        return Catalog(data, self._agreements)
 
     def find(self, name: str) -> Model | None:
         """The model with that slug or alias."""
@@ -119,7 +126,7 @@ class Catalog:
             return None
         model = self._built.get(slug)
         if model is None:
-            model = self._built[slug] = _model(self._raw[slug])
+            model = self._built[slug] = _model(self._raw[slug], self._agreements)
         return model
 
     def __iter__(self) -> Iterator[Model]:
@@ -136,19 +143,21 @@ def split_name(name: str) -> tuple[str | None, str]:
     return (provider.slug, rest) if provider else (None, name)
 
 
-def _model(raw: Mapping[str, Any]) -> Model:
+def _model(raw: Mapping[str, Any], agreements: frozenset[str]) -> Model:
     return Model(
         slug=raw["slug"],
         name=raw["name"],
         author=raw["author"],
         released=raw["released"],
         aliases=tuple(raw["aliases"]),
-        routes=tuple(_route(route) for route in raw["routes"]),
+        routes=tuple(_route(route, agreed=route["provider"] in agreements) for route in raw["routes"]),
     )
 
 
-def _route(raw: Mapping[str, Any]) -> Route:
+def _route(raw: Mapping[str, Any], *, agreed: bool) -> Route:
     fields = dict(raw)
+    if agreed and "zdr" not in raw:
+        fields["zdr"] = "agreement"
     fields["price"] = price_from(raw["price"])
     fields["features"] = None if raw.get("features") is None else frozenset(raw["features"])
     fields["quirks"] = frozenset(raw.get("quirks", ()))

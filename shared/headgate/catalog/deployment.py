@@ -8,7 +8,8 @@ A JSON object, all parts optional:
 ``auto``     the pool, best first
 ``authors``  display names
 
-A route's ``price`` is in pico-dollars per token as in the catalogue, or ``usd_per_million`` in dollars.
+A route's ``price`` is in pico-dollars per token as in the catalogue, or ``usd_per_million`` in dollars; its ``zdr`` is
+true, false or the address of the policy.
 """
 
 from __future__ import annotations
@@ -107,6 +108,10 @@ def _route(known: Mapping[str, Any] | None, change: Mapping[str, Any], where: st
         route.pop("needs_profile", None)
     elif "profiles" in route and known is not None and price != known["price"]:
         route["profiles"] = dict.fromkeys(route["profiles"])
+    if "zdr" in change:
+        if not isinstance(change["zdr"], bool | str):
+            raise BadOverlay(f"{where}.zdr must be true, false or the address of a policy")
+        route["zdr"] = {True: "agreement", False: ""}.get(change["zdr"], change["zdr"])
     for name in ("context_window", "max_output_tokens"):
         if type(route[name]) is not int or route[name] < 1:
             raise BadOverlay(f"{where}.{name} must be a positive whole number")

@@ -88,7 +88,7 @@ def provider_detail(route: Route) -> dict[str, Any]:
             "text": {"format": {"json_schema": has("json_schema"), "json_object": has("json_object")}},
             "tools": {"function_calling": has("tools"), "web_search": has("web_search")},
         },
-        "zdr": route.zdr,
+        "zdr": {"policy": route.zdr} if route.zdr else False,
         "deprecated_at": None,
     }
 

@@ -55,7 +55,7 @@ class OwnCatalog:
         try:
             text = await self._read()
             if self._catalog is None or text != self._text:
-                self._catalog = Catalog(overlaid(self._bundled.data, json.loads(text)))
+                self._catalog = self._bundled.replaced(overlaid(self._bundled.data, json.loads(text)))
                 self._text = text
         except (StoreFault, StoreUnavailable, ValueError, OSError) as error:
             if self._catalog is None:

@@ -33,7 +33,7 @@ class Services:
         self.settings = settings
         name = environ.get("POWERTOOLS_SERVICE_NAME") or environ.get("AWS_LAMBDA_FUNCTION_NAME") or "headgate"
         self.observer = Observer(name, settings.log_level)
-        self.catalog = Catalog.bundled()
+        self.catalog = Catalog.bundled(settings.zdr_agreements)
         self.transport = Transport()
         self.dynamodb = self._caller("dynamodb", environ)
         self._secrets = Secrets(self._caller("ssm", environ))
