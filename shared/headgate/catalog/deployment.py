@@ -109,9 +109,10 @@ def _route(known: Mapping[str, Any] | None, change: Mapping[str, Any], where: st
     elif "profiles" in route and known is not None and price != known["price"]:
         route["profiles"] = dict.fromkeys(route["profiles"])
     if "zdr" in change:
-        if not isinstance(change["zdr"], bool | str):
+        zdr = change["zdr"]
+        if not isinstance(zdr, bool | str):
             raise BadOverlay(f"{where}.zdr must be true, false or the address of a policy")
-        route["zdr"] = {True: "agreement", False: ""}.get(change["zdr"], change["zdr"])
+        route["zdr"] = zdr if isinstance(zdr, str) else "agreement" if zdr else ""
     for name in ("context_window", "max_output_tokens"):
         if type(route[name]) is not int or route[name] < 1:
             raise BadOverlay(f"{where}.{name} must be a positive whole number")
