@@ -32,6 +32,11 @@ class Candidate:
         """``provider/slug``, the name that answers and logs carry."""
         return f"{self.route.provider}/{self.model.slug}"
 
+    @property
+    def slug(self) -> str:
+        """The model's canonical name."""
+        return self.model.slug
+
 
 def resolve(name: str, catalog: Catalog) -> list[tuple[Model, Route]]:
     """The (model, route) pairs that ``name`` stands for: a slug, an alias, ``provider/slug`` (that provider first,
