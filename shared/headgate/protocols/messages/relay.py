@@ -18,7 +18,6 @@ from headgate.protocols.messages.client_answer import cost
 from headgate.protocols.messages.errors import error_body, error_from
 from headgate.protocols.messages.relay_fit import fit
 from headgate.protocols.messages.usage import merge_usage, read_usage
-from headgate.protocols.sealing import PREFIX
 from headgate.protocols.sse import frame, parse_frame
 from headgate.usage import Usage
 
@@ -89,10 +88,10 @@ def _prepare_seal(
     block: Mapping[str, Any], field: str, path: str, target: Target, unseal: Unseal, losses: list[Loss]
 ) -> Mapping[str, Any] | None:
     token = block.get(field)
-    if isinstance(token, str) and token and not token.startswith(PREFIX):
-        return block
-    sealed = unseal(token) if token else None
+    sealed = unseal(token) if isinstance(token, str) and token else None
     if sealed is not None and target.made(sealed, "messages"):
+        if sealed.data == token:
+            return block
         if sealed.kind == "redacted":
             return {"type": "redacted_thinking", "data": sealed.data}
         return {**block, field: sealed.data}
