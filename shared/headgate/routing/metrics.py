@@ -73,16 +73,6 @@ class RouteStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The live metrics of one interval. ``at``: Unix seconds when they were put together. ``routes``: by
-    (provider, model slug)."""
-
-    interval: int
-    at: float = 0.0
-    routes: Mapping[tuple[str, str], RouteStats] = field(default_factory=dict[tuple[str, str], RouteStats])
-
-
-@dataclass(frozen=True, slots=True)
 class Metric:
     """A way to order routes. ``statistic``: ``avg``, ``min``, ``max``, ``total`` (input plus output), ``input``,
     ``output``, or a percentile. ``highest_first``: the order that is best."""
@@ -127,6 +117,26 @@ class Metric:
         return percentile(
             buckets, ranks.get(str(self.statistic), -1) if isinstance(self.statistic, str) else self.statistic
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The live metrics of one interval. ``at``: Unix seconds when they were put together. ``routes``: by
+    (provider, model slug)."""
+
+    interval: int
+    at: float = 0.0
+    routes: Mapping[tuple[str, str], RouteStats] = field(default_factory=dict[tuple[str, str], RouteStats])
+    _values: dict[tuple[str, str, str], float | None] = field(
+        default_factory=dict[tuple[str, str, str], "float | None"], compare=False, repr=False
+    )
+
+    def value(self, metric: Metric, provider: str, slug: str) -> float | None:
+        """A live metric of a route, None where there is no data. Computed once: percentiles take their time."""
+        key = (metric.name, provider, slug)
+        if key not in self._values:
+            self._values[key] = metric.of(self.routes.get((provider, slug)), self.interval)
+        return self._values[key]
 
 
 _PLAIN: dict[str, Metric] = {

@@ -48,7 +48,7 @@ def value_of(offer: Ranked, metric: Metric, snapshot: Snapshot | None) -> float 
         case _:
             if snapshot is None:
                 return None
-            return metric.of(snapshot.routes.get((offer.route.provider, offer.slug)), snapshot.interval)
+            return snapshot.value(metric, offer.route.provider, offer.slug)
 
 
 def ranked(
