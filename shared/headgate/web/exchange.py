@@ -6,7 +6,6 @@ The three frontends differ in how they validate, in what they keep, and in nothi
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,6 @@ from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.fit import fit_body
 from headgate.routing.affinity import (
     Maker,
-    conversation_start,
     in_order,
     makers_of,
     opens_nothing,
@@ -46,7 +44,9 @@ from headgate.settings import Timeouts
 from headgate.storage.aws import StoreFault, StoreUnavailable
 from headgate.tokens import estimate_request
 from headgate.usage import cost
+from headgate.web.broken_off import Streamed, broken_off, frame_text, input_tokens
 from headgate.web.call import Call, json_response
+from headgate.web.conversation_keys import cache_key, conversation
 from headgate.web.headers import upstream_headers
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
 from headgate.web.streams import EventStream
@@ -100,15 +100,7 @@ async def candidates_for(call: Call, work: Work) -> list[Candidate]:
     move = bool(makers) and not is_pinned(work.model, services.catalog)
     if work.maker is not None:
         makers.append(work.maker)
-    return in_order(candidates, makers, _conversation(call, work, history), move_routes=move)
-
-
-def _conversation(call: Call, work: Work, history: Any) -> str:
-    """What stays the same in the requests of a conversation and differs between two: the cache key that the caller
-    gave it, else how it begins."""
-    given = work.body.get("prompt_cache_key")
-    named = isinstance(given, str) and given
-    return f"{call.owner}\0{given if named else conversation_start(history)}"
+    return in_order(candidates, makers, conversation(call, work.body, history), move_routes=move)
 
 
 async def answer(call: Call, work: Work) -> Response:
@@ -202,7 +194,9 @@ class Exchange:
         except Exception as error:  # the client must get the protocol's error event, whatever broke
             call.services.observer.logger.exception("defect while streaming")
             call.error = error if isinstance(error, GatewayError) else server_error()
-            yield serving.fail(call.error)
+            closing = serving.fail(call.error)
+            call.usage, call.cost_pico = serving.usage, call.price(serving.usage)
+            yield closing
 
     async def _open(self) -> tuple[Serving, dict[str, Any] | None]:
         call = self._call
@@ -248,12 +242,18 @@ class Exchange:
         side = relay_side(candidate.protocol)
         target, unseal = candidate.target(), self._unseal(candidate)
         payload, losses = _refusing(
-            lambda: side.prepare(self._work.sent, target, unseal, prompt_cache_key=self._cache_key())
+            lambda: side.prepare(
+                self._work.sent, target, unseal, prompt_cache_key=cache_key(self._call, self._work.body)
+            )
         )
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
         self._announce([*losses, *refused])
         stream = await self._post(candidate, payload, stream=self._work.stream)
-        return RelayServing(stream, side.relay(self._reply(candidate), target))
+        reply, streamed, sent = self._reply(candidate), Streamed(frame_text(side.said)), self._work.sent
+        reply.broken_off = lambda usage: broken_off(
+            usage, usage.input_total or input_tokens(sent, lambda: self._read(unseal)[0]), streamed.tokens()
+        )
+        return RelayServing(stream, side.relay(reply, target), streamed)
 
     async def _open_translated(self, candidate: Candidate, choice: int) -> TranslatedServing:
         side = upstream_side(candidate.protocol)
@@ -263,7 +263,7 @@ class Exchange:
         else:
             request, read_losses = self._request = self._request or self._read(self._call.unseal)
         if request.caching.key is None:
-            request = replace(request, caching=replace(request.caching, key=self._cache_key()))
+            request = replace(request, caching=replace(request.caching, key=cache_key(self._call, self._work.body)))
         request = replace(request, model=target.model)
         names = tool_names(candidate.protocol)
         (payload, losses), options = _refusing(
@@ -275,7 +275,7 @@ class Exchange:
         reply.input_estimate = estimate_request(request)
         stream = await self._post(candidate, payload, stream=True)
         reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
-        return TranslatedServing(stream, reader, writer, side.splitter())
+        return TranslatedServing(stream, reader, writer, side.splitter(), reply.input_estimate)
 
     def _read(self, unseal: Unseal) -> tuple[Request, list[Loss]]:
         return client_side(self._call.protocol).read_request(self._work.sent, unseal)
@@ -350,16 +350,6 @@ class Exchange:
             self._call.losses.append(Loss("store", "not_stored", "the state table did not take the turn"))
             return False
         return True
-
-    def _cache_key(self) -> str:
-        """The prompt cache key: the caller's, else one that stands for ``user``, else for the key. Hashed with the
-        owner, so that it names nobody and two tenants never share one."""
-        given = self._work.body.get("prompt_cache_key")
-        if isinstance(given, str) and given:
-            return given
-        user = self._work.body.get("user")
-        source = f"user:{user}" if isinstance(user, str) and user else f"key:{self._call.key.id}"
-        return "hg-" + hashlib.sha256(f"{self._call.owner}\0{source}".encode()).hexdigest()[:40]
 
     def _timeouts(self) -> Timeouts:
         limits = self._call.services.settings.timeouts
