@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +129,7 @@ def worded(problem: Problem) -> Refused:
     return Refused(400, text, code, where or None)
 
 
-def key_of(request: Request) -> str:
+def key_of(request: Request, revoked: Collection[str] = ()) -> str:
     """The caller's API key. Raises Refused without a usable one."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
@@ -138,7 +139,7 @@ def key_of(request: Request) -> str:
             "auth (i.e. Authorization: Bearer YOUR_KEY). You can obtain an API key from "
             "https://platform.openai.com/account/api-keys.",
         )
-    if "invalid" in key:
+    if "invalid" in key or key.strip() in revoked:
         raise Refused(
             401,
             f"Incorrect API key provided: {key[:8]}***{key[-4:]}. You can find your API key at "

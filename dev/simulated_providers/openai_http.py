@@ -59,7 +59,7 @@ async def guarded(request: Request, work: Callable[[World, Recorded, str, Any], 
     raw = await request.body()
     recorded = world.record(request, raw)
     try:
-        return work(world, recorded, openai.key_of(request), parsed(raw))
+        return work(world, recorded, openai.key_of(request, world.revoked), parsed(raw))
     except Problem as problem:
         return refusal(recorded, openai.worded(problem))
     except Refused as refused:
