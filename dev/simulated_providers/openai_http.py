@@ -66,6 +66,8 @@ async def guarded(request: Request, endpoint: Endpoint, dialect: Dialect, work: 
     recorded = world.record(request, raw)
     try:
         key = dialect.key(request)
+        if key in world.revoked:
+            raise openai.wrong_key(key)
         return work(world, recorded, key, dialect.in_openais_terms(parsed(raw), endpoint), dialect)
     except Problem as problem:
         return refusal(recorded, openai.worded(problem), dialect)

@@ -9,7 +9,7 @@ from .dialect import Dialect
 from .openai_common import Refused
 from .reading import Heard, Item, Tool, media_label
 from .responses_shapes import COUNT, CREATE
-from .seals import intact
+from .seals import intact, made_here
 from .shapes import Problem
 
 
@@ -147,11 +147,11 @@ def _check_reasoning(items: list[dict[str, Any]], key: str, stored: Any, *, stor
             continue
         sealed = item.get("encrypted_content")
         if sealed is not None and not intact(sealed, "reasoning", key):
-            short = f"{sealed[:4]}...{sealed[-4:]}"
-            text = (
-                f"The encrypted content {short} could not be verified. Reason: Encrypted content could not be "
-                "decrypted or parsed."
-            )
+            what = f"for item {item['id']}" if item.get("id") else f"{sealed[:4]}...{sealed[-4:]}"
+            reason = "could not be decrypted or parsed."
+            if made_here(sealed, "reasoning"):
+                reason = "organization_id did not match the target organization."
+            text = f"The encrypted content {what} could not be verified. Reason: Encrypted content {reason}"
             raise Refused(400, text, "invalid_encrypted_content")
         following = items[index + 1] if index + 1 < len(items) else {"role": "user"}
         alone = following.get("role") in ("user", "system", "developer") or str(following.get("type")).endswith(

@@ -9,7 +9,7 @@ import pytest
 from tests.deploy.rendering import load_template, of_type, render
 
 SSM = "arn:aws:ssm:eu-central-1:111122223333:parameter/headgate/headgate"
-PROVIDERS = ("ssm:GetParameter", f"{SSM}/providers/*")
+PROVIDERS = ("ssm:GetParametersByPath", f"{SSM}/providers/*")
 GATEWAY = {
     PROVIDERS,
     ("ssm:GetParameter", f"{SSM}/seal"),
@@ -101,7 +101,7 @@ def test_secrets_are_read_where_the_environment_says(function: str) -> None:
         readable = {
             _name(resource).partition(":parameter")[2]
             for statement in statements(rendered, function)
-            if "ssm:GetParameter" in _several(statement["Action"])
+            if {"ssm:GetParameter", "ssm:GetParametersByPath"} & set(_several(statement["Action"]))
             for resource in _several(statement["Resource"])
         }
         assert readable == {f"{prefix}*", seal}

@@ -200,7 +200,7 @@ def test_prepare_takes_out_what_is_ours_and_nothing_else() -> None:
         "model": "gpt-5.4", "stream": True, "novelty": {"a": [1]}, "instructions": "x", "text": {"verbosity": "low"},
         "input": [
             {"role": "user", "content": [{"type": "input_text", "text": "a", "new": 1}]},
-            {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c", "output": "r"},
             {"type": "compaction", "encrypted_content": "kept"},
         ],

@@ -93,16 +93,16 @@ async def test_credentials_come_from_the_right_place_and_are_kept_for_a_while():
     asked: list[str] = []
     now = [0.0]
 
-    async def read(name: str) -> str | None:
-        asked.append(name)
-        return "from-ssm"
+    async def read(path: str) -> dict[str, str]:
+        asked.append(path)
+        return {"openai": "from-ssm"}
 
     openai = PROVIDERS["openai"]
     credentials = Credentials({}, read, "/headgate/providers/", clock=lambda: now[0])
     access = await credentials.access(openai)
     assert access and access.headers["authorization"] == "Bearer from-ssm" and access.label == "ssm"
     await credentials.access(openai)
-    assert asked == ["/headgate/providers/openai"]
+    assert asked == ["/headgate/providers/"]
     now[0] = 301.0
     await credentials.access(openai)
     assert len(asked) == 2

@@ -27,6 +27,9 @@ Unseal = Callable[[str], "Sealed | None"]
 """Opens a token made by ``Reply.seal``. A string that is no token of ours comes back as the caller protocol's own
 ``Sealed`` with provider None; a forged, foreign-tenant or damaged token as None (drop it, with a Loss)."""
 
+_BOUND_TO_AN_ACCOUNT = ("responses", "chat_completions")
+"""The protocols whose encrypted content opens for the organisation that made it and for no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -36,7 +39,8 @@ class Target:
     (``image``, ``pdf``, ``audio``, ``tools``, ``parallel_tools``, ``json_schema``, ``logprobs``, ``reasoning``,
     ``web_search``, ``cache_control``, ``sampling`` …); None means unknown: send it and let the upstream judge.
     efforts: reasoning levels it knows, in rising order. thinking: how it is asked to reason. quirks: names of
-    the provider row's deviations from the protocol.
+    the provider row's deviations from the protocol. credential: the public id of the account that will be asked, None
+    where there is no telling accounts apart.
     """
 
     provider: str
@@ -47,6 +51,7 @@ class Target:
     efforts: tuple[str, ...] = ()
     thinking: str = "effort"
     quirks: frozenset[str] = frozenset()
+    credential: str | None = None
 
     def lacks(self, feature: str) -> bool:
         """True only where the catalogue positively says that the model cannot."""
@@ -54,11 +59,15 @@ class Target:
 
     def made(self, sealed: Sealed, protocol: str) -> bool:
         """Whether this target may be shown ``sealed``: same protocol, and the same provider and model family, or
-        the client replayed the provider's own bytes itself."""
+        the client replayed the provider's own bytes itself. What OpenAI and its like encrypt must also come from the
+        same account; the signatures of Claude and Gemini are not tied to one."""
         if sealed.protocol != protocol:
             return False
         if sealed.provider is None:
             return True
+        makers = {sealed.credential, self.credential} - {None}
+        if sealed.kind == "encrypted" and protocol in _BOUND_TO_AN_ACCOUNT and len(makers) > 1:
+            return False
         return sealed.provider == self.provider and family(sealed.model or "") == family(self.model)
 
 
@@ -79,7 +88,8 @@ class Reply:
     ``provider/slug`` that serves. body: the client's validated request, for echoed fields. price: usage to
     pico-dollars, None where the model has no price. seal: wraps a provider's bytes in a tenant-bound token.
     choice: the index of this choice (Chat Completions with ``n``). simulated: the provider is a simulation.
-    completed_at: the clock for the end, Unix seconds.
+    completed_at: the clock for the end, Unix seconds. broken_off: what the upstream said of its usage, with estimates
+    for the rest, where a relayed answer breaks off before its end.
     """
 
     id: str
@@ -91,6 +101,7 @@ class Reply:
     completed_at: Callable[[], int]
     input_estimate: int = 0
     choice: int = 0
+    broken_off: Callable[[Usage], Usage] = lambda usage: usage
     extra: dict[str, object] = field(default_factory=dict[str, object])
 
     def item_id(self, prefix: str, index: int) -> str:

@@ -5,7 +5,7 @@ A Lambda function that serves one frontend must not pay at cold start for the ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -82,10 +82,11 @@ class UpstreamSide:
 
 @dataclass(frozen=True, slots=True)
 class RelaySide:
-    """What the pass-through needs of its protocol."""
+    """What the pass-through needs of its protocol. ``said`` gives the strings of the answer in one of its events."""
 
     prepare: Callable[..., tuple[dict[str, Any], list[Loss]]]
     relay: Callable[[Reply, Target], Relay]
+    said: Callable[[Mapping[str, Any]], Iterable[object]]
 
 
 @cache
@@ -116,7 +117,7 @@ def upstream_side(protocol: str) -> UpstreamSide:
 def relay_side(protocol: str) -> RelaySide:
     """The pass-through of ``protocol``."""
     module = _module(protocol, "relay")
-    return RelaySide(prepare=module.prepare, relay=module.Relay)
+    return RelaySide(prepare=module.prepare, relay=module.Relay, said=module.said)
 
 
 def error_body(protocol: str, error: GatewayError, request_id: str | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Tokens that carry a provider's sealed bytes through another protocol's field.
 
 ``"hg1." + base64url(JSON) + "." + base64url(HMAC-SHA256)``. The MAC covers the owner, so a token is worthless to any
-other tenant and cannot be made up. The content is the provider's own ciphertext or signature; nothing of ours is
-secret in it.
+other tenant and cannot be made up. The content is the provider's own ciphertext or signature and the public id of the
+credential it was made under; nothing of ours is secret in it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from headgate.conversation import Sealed
 PREFIX = "hg1."
 
 
-def sealer(secret: bytes, owner: str) -> Callable[[Sealed], str]:
-    """A function that turns ``Sealed`` values into tokens for ``owner``."""
+def sealer(secret: bytes, owner: str, credential: str | None = None) -> Callable[[Sealed], str]:
+    """A function that turns ``Sealed`` values into tokens for ``owner``. ``credential``: the public id of the
+    credential under which they are made, for those that do not name one."""
 
     def seal(sealed: Sealed) -> str:
         if sealed.data.startswith(PREFIX):
             return sealed.data
         fields = [sealed.protocol, sealed.provider, sealed.model, sealed.kind, sealed.data]
+        if maker := sealed.credential or credential:
+            fields.append(maker)
         payload = json.dumps(fields, separators=(",", ":")).encode()
         return PREFIX + _encode(payload) + "." + _encode(_mac(secret, owner, payload))
 
@@ -44,10 +47,11 @@ def unsealer(secret: bytes, owner: str, protocol: str) -> Callable[[str], Sealed
             payload = _decode(body)
             if not hmac.compare_digest(_mac(secret, owner, payload), _decode(mac)):
                 return None
-            made_by, provider, model, kind, data = json.loads(payload)
+            made_by, provider, model, kind, data, *maker = json.loads(payload)
         except (ValueError, binascii.Error):
             return None
-        return Sealed(made_by, data, provider, model, kind)
+        # Tokens that were issued before there could be several credentials name none.
+        return Sealed(made_by, data, provider, model, kind, maker[0] if maker else None)
 
     return unseal
 

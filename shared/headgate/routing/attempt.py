@@ -25,7 +25,8 @@ Opened = TypeVar("Opened")
 
 @dataclass(slots=True)
 class Attempt:
-    """One line of the log: which route, how it ended, how long it took in milliseconds."""
+    """One line of the log: which route with which credential (its public id), how it ended, how long it took in
+    milliseconds."""
 
     provider: str
     model: str
@@ -62,30 +63,43 @@ async def first_success(
     candidates: Sequence[Candidate],
     open_route: Callable[[Candidate], Awaitable[Opened]],
     attempts: list[Attempt],
+    again: Callable[[Candidate, UpstreamFailure], bool] = lambda candidate, failure: False,
 ) -> tuple[Candidate, Opened]:
-    """Open the first route that answers; every try is appended to ``attempts``. Raises the GatewayError for the
-    client when none did, or when a failure is final."""
+    """Open the first route that answers; every try is appended to ``attempts``. ``again`` says of a failure whether
+    the same route may be opened once more, in another way. Raises the GatewayError for the client when none answered,
+    or when a failure is final."""
     failures: list[tuple[Candidate, UpstreamFailure]] = []
     for candidate in candidates[:MAX_ATTEMPTS]:
-        attempt = Attempt(
-            candidate.route.provider,
-            candidate.route.model,
-            candidate.protocol,
-            candidate.access.label,
-            candidate.access.simulated,
-        )
-        attempts.append(attempt)
-        try:
-            opened = await open_route(candidate)
-        except UpstreamFailure as failure:
-            attempt.end(failure)
-            failures.append((candidate, failure))
-            if not failure.move_on:
-                break
-            continue
-        attempt.end()
-        return candidate, opened
+        opened = await _tried(candidate, open_route, attempts)
+        if isinstance(opened, UpstreamFailure) and again(candidate, opened):
+            opened = await _tried(candidate, open_route, attempts)
+        if not isinstance(opened, UpstreamFailure):
+            return candidate, opened
+        failures.append((candidate, opened))
+        if not opened.move_on:
+            break
     raise verdict(failures)
+
+
+async def _tried(
+    candidate: Candidate, open_route: Callable[[Candidate], Awaitable[Opened]], attempts: list[Attempt]
+) -> Opened | UpstreamFailure:
+    """One attempt, noted: what it opened, or how it failed."""
+    attempt = Attempt(
+        candidate.route.provider,
+        candidate.route.model,
+        candidate.protocol,
+        candidate.access.id,
+        candidate.access.simulated,
+    )
+    attempts.append(attempt)
+    try:
+        opened = await open_route(candidate)
+    except UpstreamFailure as failure:
+        attempt.end(failure)
+        return failure
+    attempt.end()
+    return opened
 
 
 def verdict(failures: Sequence[tuple[Candidate, UpstreamFailure]]) -> GatewayError:

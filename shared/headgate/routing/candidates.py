@@ -5,12 +5,12 @@ Each step is a small function over values. A step that leaves nothing raises the
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headgate.catalog.catalog import Catalog, Model, Route, split_name
 from headgate.errors import GatewayError, forbidden, invalid_request
+from headgate.protocols.contract import Target
 from headgate.providers.auth import Access, Credentials
 from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.rows import PROVIDERS
@@ -20,7 +20,7 @@ from headgate.providers.table import Protocol
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One way to serve the request. ``model`` is the catalogue's, ``route`` the provider's offer of it, ``access``
-    how to reach that provider, ``protocol`` what will be spoken to it."""
+    how to reach that provider with one of its credentials, ``protocol`` what will be spoken to it."""
 
     model: Model
     route: Route
@@ -31,6 +31,10 @@ class Candidate:
     def label(self) -> str:
         """``provider/slug``, the name that answers and logs carry."""
         return f"{self.route.provider}/{self.model.slug}"
+
+    def target(self) -> Target:
+        """What the protocol writers need to know of it."""
+        return replace(self.route.target(), credential=self.access.id)
 
 
 def resolve(name: str, catalog: Catalog) -> list[tuple[Model, Route]]:
@@ -59,6 +63,11 @@ def resolve(name: str, catalog: Catalog) -> list[tuple[Model, Route]]:
             code="model_not_found",
         )
     return [(model, route) for route in routes]
+
+
+def is_pinned(name: str, catalog: Catalog) -> bool:
+    """Whether ``name`` says which provider is to be asked first."""
+    return name != "auto" and catalog.find(name) is None
 
 
 def allow_models(
@@ -102,18 +111,21 @@ def only_providers(pairs: Sequence[tuple[Model, Route]], wanted: Sequence[str]) 
 async def reachable(
     pairs: Sequence[tuple[Model, Route]], credentials: Credentials, spoken: Protocol, name: str
 ) -> list[Candidate]:
-    """The pairs whose provider has credentials, each with the protocol to speak: the caller's own where the provider
-    has it, else the provider's first. Raises 503 where no provider is configured."""
+    """The pairs whose provider has credentials, once for each of them in the order of configuration, with the protocol
+    to speak: the caller's own where the provider has it, else the provider's first. Raises 503 where no provider is
+    configured."""
     candidates: list[Candidate] = []
-    accesses, faults = await _accesses({route.provider for _, route in pairs}, credentials)
+    accesses, faults = await _accesses(dict.fromkeys(route.provider for _, route in pairs), credentials)
     for model, offer in pairs:
-        access = accesses.get(offer.provider)
-        route = offer.at(access) if access is not None else None
-        if access is None or route is None:
-            continue
-        offered: list[Protocol] = [each for each in access.protocols if not route.protocols or each in route.protocols]
-        if offered:
-            candidates.append(Candidate(model, route, access, spoken if spoken in offered else offered[0]))
+        for access in accesses.get(offer.provider, ()):
+            route = offer.at(access)
+            if route is None:
+                continue
+            offered: list[Protocol] = [
+                each for each in access.protocols if not route.protocols or each in route.protocols
+            ]
+            if offered:
+                candidates.append(Candidate(model, route, access, spoken if spoken in offered else offered[0]))
     if not candidates:
         providers = ", ".join(dict.fromkeys(route.provider for _, route in pairs))
         raise GatewayError(
@@ -127,17 +139,14 @@ async def reachable(
     return candidates
 
 
-async def _accesses(slugs: Iterable[str], credentials: Credentials) -> tuple[Mapping[str, Access], list[str]]:
+async def _accesses(slugs: Iterable[str], credentials: Credentials) -> tuple[Mapping[str, Sequence[Access]], list[str]]:
     """How to reach each of the providers that can be reached, and what is wrong with the credentials of others."""
+    found: dict[str, Sequence[Access]] = {}
     faults: list[str] = []
-
-    async def find(slug: str) -> Access | None:
+    for slug in slugs:
         try:
-            return await credentials.access(PROVIDERS[slug])
+            # One reading of the parameter store serves them all.
+            found[slug] = await credentials.accesses(PROVIDERS[slug])
         except CredentialFault as fault:
             faults.append(str(fault))
-            return None
-
-    # At once: each may be a call to the parameter store.
-    found = await asyncio.gather(*(find(slug) for slug in slugs))
-    return {access.provider.slug: access for access in found if access is not None}, faults
+    return found, faults

@@ -47,7 +47,8 @@ class Turn:
     input, output: the items this turn added, in the wire form of ``protocol`` (``responses`` or ``messages``). body:
     the whole answer object as the client saw it. settings: what later turns inherit (message threads: tools, system
     …). status: the answer's own word. created_at, expires_at: Unix seconds; expires_at 0 leaves it to the store.
-    owner: the scope whose keys may read it. provider, model: who served it.
+    owner: the scope whose keys may read it. provider, model, credential: who served it, under which credential (its
+    public id; "" in turns of old).
     """
 
     id: str
@@ -63,6 +64,12 @@ class Turn:
     body: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     expires_at: int = 0
+    credential: str = ""
+
+    @property
+    def maker(self) -> tuple[str, str] | None:
+        """(provider, credential) that served it, where that is known."""
+        return (self.provider, self.credential) if self.credential else None
 
 
 def previous_response_not_found(id: str) -> GatewayError:
@@ -128,6 +135,7 @@ class TurnStore:
             "status": turn.status,
             "provider": turn.provider,
             "model": turn.model,
+            "credential": turn.credential,
             **expires,
         }
         await self._table.put(head)
@@ -236,6 +244,7 @@ class TurnStore:
             body=body,
             settings=content["settings"],
             expires_at=head["expires_at"],
+            credential=head.get("credential", ""),
         )
 
 

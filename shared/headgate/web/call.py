@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from headgate import usage as money
 from headgate.access.keys import KeyRecord, parse_credentials
+from headgate.conversation import Sealed
 from headgate.errors import GatewayError, invalid_request
 from headgate.losses import Loss, header_value
 from headgate.observe import Unit
@@ -72,10 +73,9 @@ class Call:
         """Opens this owner's tokens."""
         return unsealer(self.services.seal_secret, self.owner, self.protocol)
 
-    @property
-    def seal(self) -> Any:
-        """Makes tokens for this owner."""
-        return sealer(self.services.seal_secret, self.owner)
+    def seal(self, candidate: Candidate | None) -> Callable[[Sealed], str]:
+        """Makes tokens for this owner that name the credential under which ``candidate`` is asked."""
+        return sealer(self.services.seal_secret, self.owner, candidate.access.id if candidate else None)
 
     @property
     def keeps_content(self) -> bool:

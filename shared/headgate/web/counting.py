@@ -59,7 +59,7 @@ async def count_input(call: Call, model: str, sent: Mapping[str, Any], providers
 
 
 async def _ask(call: Call, candidate: Candidate, sent: Mapping[str, Any], request: Request) -> int | None:
-    target = candidate.route.target()
+    target = candidate.target()
     if candidate.protocol == call.protocol:
         payload, _ = relay_side(candidate.protocol).prepare(sent, target, call.unseal)
     else:

@@ -6,7 +6,6 @@ The three frontends differ in how they validate, in what they keep, and in nothi
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,19 +17,36 @@ from headgate.conversation import Request
 from headgate.errors import GatewayError, invalid_request, server_error
 from headgate.events import Failed
 from headgate.losses import Loss
-from headgate.protocols.contract import Reply
+from headgate.protocols.contract import Reply, Unseal
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.protocols.sse import json_bytes
 from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.fit import fit_body
+from headgate.routing.affinity import (
+    Maker,
+    in_order,
+    makers_of,
+    opens_nothing,
+    rejects_reasoning,
+)
 from headgate.routing.attempt import first_success, may_move_on
-from headgate.routing.candidates import Candidate, allow_models, only_providers, only_zero_retention, reachable, resolve
+from headgate.routing.candidates import (
+    Candidate,
+    allow_models,
+    is_pinned,
+    only_providers,
+    only_zero_retention,
+    reachable,
+    resolve,
+)
 from headgate.routing.transport import UpstreamFailure, UpstreamStream
 from headgate.settings import Timeouts
 from headgate.storage.aws import StoreFault, StoreUnavailable
 from headgate.tokens import estimate_request
 from headgate.usage import cost
+from headgate.web.broken_off import Streamed, broken_off, frame_text, input_tokens
 from headgate.web.call import Call, json_response
+from headgate.web.conversation_keys import cache_key, conversation
 from headgate.web.headers import upstream_headers
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
 from headgate.web.streams import EventStream
@@ -49,7 +65,8 @@ class Work:
     body: the client's validated request. sent: the same with stored history put in. id: our id of the answer. keep:
     stores the turn, before the closing frames leave. abandon: undoes what was reserved for the answer when there
     will be none. providers: slugs that limit the route. echo_model: the answer names the model as the client did,
-    not as ``provider/slug``. reply_extra goes into ``Reply.extra``.
+    not as ``provider/slug``. maker: (provider, public id of its credential) that answered the stored turn which this
+    one continues. reply_extra goes into ``Reply.extra``.
     """
 
     body: Mapping[str, Any]
@@ -62,6 +79,7 @@ class Work:
     model: str = "auto"
     providers: Sequence[str] = ()
     echo_model: bool = False
+    maker: Maker | None = None
     reply_extra: dict[str, object] = field(default_factory=dict[str, object])
 
 
@@ -73,7 +91,16 @@ async def candidates_for(call: Call, work: Work) -> list[Candidate]:
     if policy.zdr:
         pairs = only_zero_retention(pairs)
     pairs = only_providers(pairs, work.providers)
-    return await reachable(pairs, services.credentials, call.protocol, work.model)
+    candidates = await reachable(pairs, services.credentials, call.protocol, work.model)
+    if len(candidates) == 1:
+        return candidates
+    history = work.sent.get("input" if call.protocol == "responses" else "messages")
+    makers = makers_of(history, call.unseal, frozenset(each.route.provider for each in candidates))
+    # Reasoning is worth another route than the first; a prompt cache alone is not, and neither overrules the caller.
+    move = bool(makers) and not is_pinned(work.model, services.catalog)
+    if work.maker is not None:
+        makers.append(work.maker)
+    return in_order(candidates, makers, conversation(call, work.body, history), move_routes=move)
 
 
 async def answer(call: Call, work: Work) -> Response:
@@ -96,6 +123,7 @@ class Exchange:
         self._candidates = candidates
         self._created = int(time.time())
         self._request: tuple[Request, list[Loss]] | None = None
+        self._without_reasoning: list[Candidate] = []
         self._deadline = asyncio.get_running_loop().time() + self._timeouts().total
 
     async def json(self) -> Response:
@@ -166,12 +194,24 @@ class Exchange:
         except Exception as error:  # the client must get the protocol's error event, whatever broke
             call.services.observer.logger.exception("defect while streaming")
             call.error = error if isinstance(error, GatewayError) else server_error()
-            yield serving.fail(call.error)
+            closing = serving.fail(call.error)
+            call.usage, call.cost_pico = serving.usage, call.price(serving.usage)
+            yield closing
 
     async def _open(self) -> tuple[Serving, dict[str, Any] | None]:
         call = self._call
-        call.candidate, opened = await first_success(self._candidates, self._open_route, call.attempts)
+        call.candidate, opened = await first_success(self._candidates, self._open_route, call.attempts, self._again)
         return opened
+
+    def _again(self, candidate: Candidate, failure: UpstreamFailure) -> bool:
+        """Whether to ask the same route again, without the sealed reasoning that it could not open."""
+        if failure.kind == "refused" or not rejects_reasoning(failure.error):
+            return False
+        self._without_reasoning.append(candidate)
+        return True
+
+    def _unseal(self, candidate: Candidate) -> Unseal:
+        return opens_nothing if candidate in self._without_reasoning else self._call.unseal
 
     async def _open_route(self, candidate: Candidate) -> tuple[Serving, dict[str, Any] | None]:
         """Call one route. For JSON the whole answer is read here, so that a broken one can still fall back."""
@@ -200,23 +240,30 @@ class Exchange:
 
     async def _open_relay(self, candidate: Candidate) -> RelayServing:
         side = relay_side(candidate.protocol)
-        target = candidate.route.target()
+        target, unseal = candidate.target(), self._unseal(candidate)
         payload, losses = _refusing(
-            lambda: side.prepare(self._work.sent, target, self._call.unseal, prompt_cache_key=self._cache_key())
+            lambda: side.prepare(
+                self._work.sent, target, unseal, prompt_cache_key=cache_key(self._call, self._work.body)
+            )
         )
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
         self._announce([*losses, *refused])
         stream = await self._post(candidate, payload, stream=self._work.stream)
-        return RelayServing(stream, side.relay(self._reply(candidate), target))
+        reply, streamed, sent = self._reply(candidate), Streamed(frame_text(side.said)), self._work.sent
+        reply.broken_off = lambda usage: broken_off(
+            usage, usage.input_total or input_tokens(sent, lambda: self._read(unseal)[0]), streamed.tokens()
+        )
+        return RelayServing(stream, side.relay(reply, target), streamed)
 
     async def _open_translated(self, candidate: Candidate, choice: int) -> TranslatedServing:
         side = upstream_side(candidate.protocol)
-        target = candidate.route.target()
-        if self._request is None:
-            self._request = client_side(self._call.protocol).read_request(self._work.sent, self._call.unseal)
-        request, read_losses = self._request
+        target = candidate.target()
+        if candidate in self._without_reasoning:
+            request, read_losses = self._read(opens_nothing)
+        else:
+            request, read_losses = self._request = self._request or self._read(self._call.unseal)
         if request.caching.key is None:
-            request = replace(request, caching=replace(request.caching, key=self._cache_key()))
+            request = replace(request, caching=replace(request.caching, key=cache_key(self._call, self._work.body)))
         request = replace(request, model=target.model)
         names = tool_names(candidate.protocol)
         (payload, losses), options = _refusing(
@@ -228,7 +275,10 @@ class Exchange:
         reply.input_estimate = estimate_request(request)
         stream = await self._post(candidate, payload, stream=True)
         reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
-        return TranslatedServing(stream, reader, writer, side.splitter())
+        return TranslatedServing(stream, reader, writer, side.splitter(), reply.input_estimate)
+
+    def _read(self, unseal: Unseal) -> tuple[Request, list[Loss]]:
+        return client_side(self._call.protocol).read_request(self._work.sent, unseal)
 
     async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
         body = json_bytes(payload)
@@ -259,7 +309,7 @@ class Exchange:
             model=work.model if candidate is None or (work.echo_model and work.model != "auto") else candidate.label,
             body=work.body,
             price=lambda usage: cost(usage, price) if price else None,
-            seal=call.seal,
+            seal=call.seal(candidate),
             completed_at=lambda: int(time.time()),
             choice=choice,
             # A log with bodies needs the streamed answer put together, which a relay does only on request.
@@ -300,16 +350,6 @@ class Exchange:
             self._call.losses.append(Loss("store", "not_stored", "the state table did not take the turn"))
             return False
         return True
-
-    def _cache_key(self) -> str:
-        """The prompt cache key: the caller's, else one that stands for ``user``, else for the key. Hashed with the
-        owner, so that it names nobody and two tenants never share one."""
-        given = self._work.body.get("prompt_cache_key")
-        if isinstance(given, str) and given:
-            return given
-        user = self._work.body.get("user")
-        source = f"user:{user}" if isinstance(user, str) and user else f"key:{self._call.key.id}"
-        return "hg-" + hashlib.sha256(f"{self._call.owner}\0{source}".encode()).hexdigest()[:40]
 
     def _timeouts(self) -> Timeouts:
         limits = self._call.services.settings.timeouts

@@ -79,6 +79,7 @@ async def _continue_thread(call: Call, body: dict[str, Any], previous: str) -> R
     await leases.begin_continue(previous, call.owner, token, call.services.settings.timeouts.total + 30)
     id = new_id(previous, prefix="msg_")
     work = _work(call, body, merge_turn(stored, body), id)
+    work.maker = chain[-1].maker
     work.reply_extra = {"own_id": True, "keep": True}
     keep = _keeper(call, body, id, previous)
 
@@ -115,6 +116,7 @@ def _keeper(call: Call, body: Mapping[str, Any], id: str, parent: str | None) ->
                 status="completed",
                 provider=candidate.route.provider if candidate else "",
                 model=candidate.route.model if candidate else "",
+                credential=candidate.access.id if candidate else "",
                 input=list(body["messages"]),
                 output=[{"role": "assistant", "content": answered["content"]}],
                 body=answered,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -120,13 +119,15 @@ def _find(services: Services, name: str) -> Model | None:
     return services.catalog.find(name) or services.catalog.find(split_name(name)[1])
 
 
-def _reached(model: Model, configured: Mapping[str, Access]) -> Model:
-    routes = (
-        route.at(access)
-        for route in model.routes
-        if (access := configured.get(route.provider)) and _spoken(route, access)
-    )
-    return replace(model, routes=tuple(route for route in routes if route is not None))
+def _reached(model: Model, configured: Mapping[str, Sequence[Access]]) -> Model:
+    """The model with the routes on which one of the credentials reaches it, each as the first of them does."""
+    routes: list[Route] = []
+    for route in model.routes:
+        accesses = (access for access in configured.get(route.provider, ()) if _spoken(route, access))
+        found = next((at for access in accesses if (at := route.at(access)) is not None), None)
+        if found is not None:
+            routes.append(found)
+    return replace(model, routes=tuple(routes))
 
 
 def _spoken(route: Route, access: Access) -> bool:
@@ -141,16 +142,16 @@ def _provider(row: Provider) -> dict[str, Any]:
     return {"slug": row.slug, "display_name": row.display_name, "aliases": list(row.aliases)}
 
 
-async def _configured(services: Services) -> dict[str, Access]:
+async def _configured(services: Services) -> dict[str, Sequence[Access]]:
     """How to reach each provider that has credentials. One whose credentials are malformed is reported and left out."""
-
-    async def find(row: Provider) -> Access | None:
+    configured: dict[str, Sequence[Access]] = {}
+    for slug, row in PROVIDERS.items():
         try:
-            return await services.credentials.access(row)
+            # One reading of the parameter store serves them all.
+            accesses = await services.credentials.accesses(row)
         except CredentialFault as fault:
             services.observer.logger.error("provider not configured", extra={"reason": str(fault)})
-            return None
-
-    # At once: each may be a call to the parameter store.
-    accesses = await asyncio.gather(*(find(row) for row in PROVIDERS.values()))
-    return {access.provider.slug: access for access in accesses if access is not None}
+            continue
+        if accesses:
+            configured[slug] = accesses
+    return configured

@@ -120,6 +120,7 @@ async def create(call: Call) -> Response:
                 status=str(answered.get("status", "failed")),
                 provider=candidate.route.provider if candidate else "",
                 model=candidate.route.model if candidate else "",
+                credential=candidate.access.id if candidate else "",
                 input=items,
                 output=serving.state_items(),
                 body=answered,
@@ -135,6 +136,7 @@ async def create(call: Call) -> Response:
         stream=bool(body.get("stream")),
         model=model,
         providers=wanted_providers(body),
+        maker=turns[-1].maker if turns else None,
     )
     return await answer(call, work)
 

@@ -40,9 +40,10 @@ class Services:
         self._seal_secret = settings.seal_secret
         self.credentials = Credentials(
             environ,
-            read_secret=self._secrets.read,
+            read_path=self._secrets.read_path,
             prefix=settings.provider_secrets,
             simulated_url=environ.get("HEADGATE_SIMULATED_PROVIDERS"),
+            report=lambda fault: self.observer.logger.error("credential not usable", extra={"reason": fault}),
         )
         state = Table(self.dynamodb, settings.state_table)
         self._s3 = Connection("s3", settings.region)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from headgate.errors import GatewayError
@@ -17,7 +17,7 @@ from headgate.protocols.chat_completions.client_stream import wants_usage
 from headgate.protocols.chat_completions.errors import error_body, error_of
 from headgate.protocols.chat_completions.joining import join_chunks
 from headgate.protocols.chat_completions.relay_request import prepare
-from headgate.protocols.chat_completions.usage import read_usage, write_cost
+from headgate.protocols.chat_completions.usage import read_usage, write_cost, write_usage
 from headgate.protocols.contract import Reply, Target
 from headgate.usage import Usage
 
@@ -29,7 +29,7 @@ _USAGE = re.compile(r',?\s*"usage"\s*:\s*')
 _SAID = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details", "tool_calls", "function_call")
 _decoder = json.JSONDecoder()
 
-__all__ = ["Relay", "prepare"]
+__all__ = ["Relay", "prepare", "said"]
 
 
 class Relay:
@@ -121,7 +121,11 @@ class Relay:
         """End the stream with ``error``; the answer so far stands, without a finish reason."""
         self.done = True
         self.error = error
-        return sse.frame(None, {"error": error_body(error)["error"]})
+        self._estimate()
+        payload: dict[str, Any] = {"error": error_body(error)["error"]}
+        if self._asked:
+            payload.update(usage=write_usage(self.usage), cost=write_cost(self.usage, self._reply))
+        return sse.frame(None, payload)
 
     def _learn(self, frame: bytes) -> bytes:
         """A frame without the model's name as known: the first one, ``[DONE]``, a comment, an error."""
@@ -141,6 +145,10 @@ class Relay:
         """End with an error of ours, in the protocol's form."""
         return self.fail(GatewayError(424, "provider_error", code, text, model=self._route))
 
+    def _estimate(self) -> None:
+        if not self.usage.total:
+            self.usage = self._reply.broken_off(self.usage)
+
     def _inspect(self, frame: bytes) -> bytes:
         """A closer look at a frame that may hold the first output or an error."""
         chunk = _parse(frame)
@@ -150,6 +158,7 @@ class Relay:
             self.error = error_of(chunk)
             self.error.model = self._route
             self.done = True
+            self._estimate()
         groq = chunk.get("x_groq")
         if isinstance(groq, dict) and isinstance(groq.get("usage"), dict) and not self.usage.total:
             self._read_usage(groq["usage"])
@@ -181,6 +190,24 @@ class Relay:
 
     def _read_usage(self, raw: Mapping[str, Any]) -> None:
         self.usage = read_usage(raw, reasoning_extra="reasoning_extra" in self._target.quirks)
+
+
+def said(event: Mapping[str, Any]) -> Iterator[object]:
+    """The answer's own strings in a chunk, for estimates."""
+    for choice in _dicts(event.get("choices")):
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            continue
+        # Reasoning has two names; servers that send both send the same text twice.
+        yield from (
+            delta.get("content"),
+            delta.get("refusal"),
+            delta.get("reasoning_content") or delta.get("reasoning"),
+        )
+        for call in _dicts(delta.get("tool_calls")):
+            called = call.get("function") or call.get("custom")
+            if isinstance(called, dict):
+                yield from (called.get("name"), called.get("arguments") or called.get("input"))
 
 
 def _parse(frame: bytes) -> dict[str, Any] | None:

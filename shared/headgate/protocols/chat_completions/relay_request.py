@@ -14,7 +14,6 @@ from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.gateway_fields import GATEWAY_FIELDS, merged
 from headgate.protocols.contract import Target, Unseal
 from headgate.protocols.efforts import nearest
-from headgate.protocols.sealing import PREFIX
 
 _KNOBS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed", "logit_bias")
 _REFUSED = {
@@ -195,7 +194,5 @@ def _call(call: dict[str, Any], path: str, target: Target, unseal: Unseal, losse
 
 def _own(token: str, target: Target, unseal: Unseal) -> str | None:
     """The bytes inside ``token`` if this target made them; a token that is not ours as it is; None for the rest."""
-    if not token.startswith(PREFIX):
-        return token
     sealed = unseal(token)
     return sealed.data if sealed is not None and target.made(sealed, PROTOCOL) else None

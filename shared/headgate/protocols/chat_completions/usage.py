@@ -61,6 +61,7 @@ def write_usage(usage: Usage) -> dict[str, Any]:
             "accepted_prediction_tokens": count(raw.get("accepted_prediction_tokens")),
             "rejected_prediction_tokens": count(raw.get("rejected_prediction_tokens")),
         },
+        **({"estimated": True} if usage.estimated else {}),
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headgate.errors import GatewayError
@@ -18,7 +18,6 @@ from headgate.protocols.messages.client_answer import cost
 from headgate.protocols.messages.errors import error_body, error_from
 from headgate.protocols.messages.relay_fit import fit
 from headgate.protocols.messages.usage import merge_usage, read_usage
-from headgate.protocols.sealing import PREFIX
 from headgate.protocols.sse import frame, parse_frame
 from headgate.usage import Usage
 
@@ -89,15 +88,22 @@ def _prepare_seal(
     block: Mapping[str, Any], field: str, path: str, target: Target, unseal: Unseal, losses: list[Loss]
 ) -> Mapping[str, Any] | None:
     token = block.get(field)
-    if isinstance(token, str) and token and not token.startswith(PREFIX):
-        return block
-    sealed = unseal(token) if token else None
+    sealed = unseal(token) if isinstance(token, str) and token else None
     if sealed is not None and target.made(sealed, "messages"):
+        if sealed.data == token:
+            return block
         if sealed.kind == "redacted":
             return {"type": "redacted_thinking", "data": sealed.data}
         return {**block, field: sealed.data}
     losses.append(Loss(path, "foreign_signature", f"thinking that {target.model} did not sign was left out"))
     return None
+
+
+def said(event: Mapping[str, Any]) -> Iterator[object]:
+    """The answer's own strings in an event, for estimates."""
+    delta = event.get("delta")
+    if isinstance(delta, dict):
+        yield from (delta.get(name) for name in ("text", "thinking", "partial_json"))
 
 
 class Relay:
@@ -156,6 +162,7 @@ class Relay:
             case "error":
                 self.done = True
                 self.error = self._named(error_from(payload.get("error")))
+                self._estimate()
             case _:
                 return frame
         return frame
@@ -204,10 +211,16 @@ class Relay:
             return b""
         self.done = True
         self.error = error
+        self._estimate()
         if self._kept is not None:
             self.body = accumulate(self._kept) or None
         request_id = self._reply.extra.get("request_id")
         return frame("error", error_body(error, request_id if isinstance(request_id, str) else None))
+
+    def _estimate(self) -> None:
+        """The output that ``message_start`` names is only what was made until then; ``message_delta`` has the rest."""
+        if self.finish is None:
+            self.usage = self._reply.broken_off(self.usage)
 
     def _broken(self, what: str, code: str = "invalid_stream") -> bytes:
         model = f"{self._target.provider}/{self._target.model}"

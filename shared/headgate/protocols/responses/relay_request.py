@@ -39,6 +39,7 @@ _OURS = frozenset(
         "user",
     ]
 )
+_ANSWERED = ("message", "function_call", "custom_tool_call")
 _ITEM_EXTRAS = ("parsed_arguments", "parsed")
 """What the SDKs' ``parse`` helpers add to output items that users then send back; the API refuses them."""
 
@@ -55,13 +56,28 @@ def prepare(
     sent["model"] = target.model
     given = sent.get("input")
     if isinstance(given, list):
-        items = (_item(item, f"input[{at}]", target, unseal, losses) for at, item in enumerate(given))
-        sent["input"] = [item for item in items if item is not None]
+        sent["input"] = _items(given, target, unseal, losses)
     if sent.get("tools"):
         sent["tools"] = [_tool(tool, f"tools[{at}]", losses) for at, tool in enumerate(sent["tools"])]
     if prompt_cache_key is not None:
         sent["prompt_cache_key"] = prompt_cache_key
     return sent, losses + fit(sent, target)
+
+
+def _items(given: list[Any], target: Target, unseal: Unseal, losses: list[Loss]) -> list[dict[str, Any]]:
+    """The items that go on. What followed a reasoning item that does not goes on without its id: by that the vendor
+    would know it, and miss the reasoning."""
+    kept: list[dict[str, Any]] = []
+    bereft = False
+    for at, each in enumerate(given):
+        item = _item(each, f"input[{at}]", target, unseal, losses)
+        if item is None:
+            bereft = True
+            continue
+        said_by_model = item_type(item) in _ANSWERED and item.get("role", "assistant") == "assistant"
+        bereft = bereft and said_by_model
+        kept.append({name: value for name, value in item.items() if name != "id"} if bereft else item)
+    return kept
 
 
 def _item(item: dict[str, Any], path: str, target: Target, unseal: Unseal, losses: list[Loss]) -> dict[str, Any] | None:

@@ -54,6 +54,7 @@ def write_usage(usage: Usage) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.total,
         "tool_calls": {"web_search": usage.web_searches},
+        **({"estimated": True} if usage.estimated else {}),
     }
 
 
