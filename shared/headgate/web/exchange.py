@@ -32,6 +32,7 @@ from headgate.tokens import estimate_request
 from headgate.usage import cost
 from headgate.web.call import Call, json_response
 from headgate.web.headers import upstream_headers
+from headgate.web.media import InlineMedia, Needs
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
 from headgate.web.streams import EventStream
 
@@ -96,6 +97,7 @@ class Exchange:
         self._candidates = candidates
         self._created = int(time.time())
         self._request: tuple[Request, list[Loss]] | None = None
+        self._media = InlineMedia(call.services.media, work.body)
         self._deadline = asyncio.get_running_loop().time() + self._timeouts().total
 
     async def json(self) -> Response:
@@ -176,10 +178,11 @@ class Exchange:
     async def _open_route(self, candidate: Candidate) -> tuple[Serving, dict[str, Any] | None]:
         """Call one route. For JSON the whole answer is read here, so that a broken one can still fall back."""
         work = self._work
+        several = work.choices > 1
         relayed = candidate.protocol == self._call.protocol
-        if relayed:
+        if relayed and not (several and "no_n" in candidate.route.target().quirks):
             serving: Serving = await self._open_relay(candidate)
-        elif work.choices > 1:
+        elif several:
             # Only the Chat Completions function ever needs it.
             from headgate.web.choices import ChoicesServing
 
@@ -217,7 +220,9 @@ class Exchange:
         request, read_losses = self._request
         if request.caching.key is None:
             request = replace(request, caching=replace(request.caching, key=self._cache_key()))
-        request = replace(request, model=target.model)
+        # Each choice is a call of its own.
+        request = replace(request, model=target.model, choices=1)
+        request = await self._with_data(request, lambda media: side.needs_data(media, target))
         names = tool_names(candidate.protocol)
         (payload, losses), options = _refusing(
             lambda: (side.write_request(request, target, names), side.reader_options(request, target))
@@ -229,6 +234,14 @@ class Exchange:
         stream = await self._post(candidate, payload, stream=True)
         reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
         return TranslatedServing(stream, reader, writer, side.splitter())
+
+    async def _with_data(self, request: Request, needs: Needs) -> Request:
+        """``request`` with the data of media that this route cannot fetch. What we cannot fetch either is the
+        client's fault, whichever route comes next."""
+        try:
+            return await self._media.put_in(request, needs, self._call.remaining_seconds())
+        except GatewayError as error:
+            raise UpstreamFailure("refused", error, move_on=False) from None
 
     async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
         body = json_bytes(payload)

@@ -12,6 +12,7 @@ from headgate.conversation import Extra, Media, MediaKind, OpaquePart, Part, Ref
 from headgate.errors import invalid_request, unsupported
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.contract import Target
+from headgate.protocols.inline_media import by_address, lacking
 
 _AUDIO_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm16": "audio/pcm", "m4a": "audio/mp4"}
 _AUDIO_FORMATS = {
@@ -101,6 +102,14 @@ def _data_url(url: str, path: str) -> tuple[str, str]:
         plain = _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), data.encode())
         data = base64.b64encode(plain).decode()
     return media_type.strip().lower() or "text/plain", data
+
+
+def needs_data(media: Media, target: Target) -> bool:
+    """Whether ``media`` must come as data: only images may be addresses, and not everywhere. What the model lacks is
+    not worth fetching."""
+    if not by_address(media) or media.kind == "video" or lacking(media, target) is not None:
+        return False
+    return media.kind != "image" or "no_media_urls" in target.quirks
 
 
 def write_parts(parts: Sequence[Part], target: Target, path: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from headgate.losses import Loss
 from headgate.protocols.claude_thinking import ThinkingPlan, plan_thinking
 from headgate.protocols.contract import Target
 from headgate.protocols.messages.cache_marks import LIMIT, MARK, limit_marks, mark_of, normal_mark
+from headgate.protocols.messages.media import needs_data
 from headgate.protocols.messages.upstream_tools import (
     NAME_LIMIT,
     forces_tool,
@@ -24,7 +25,7 @@ from headgate.protocols.messages.upstream_tools import (
 from headgate.protocols.messages.upstream_turns import TurnWriter, in_tool_loop_without_thinking
 from headgate.protocols.names import NameMap
 
-__all__ = ["json_tool_name", "reader_options", "write_request"]
+__all__ = ["json_tool_name", "needs_data", "reader_options", "write_request"]
 
 Block = dict[str, Any]
 
