@@ -113,13 +113,14 @@ Part = Text | Refusal | Thought | Media | OpaquePart
 class Sealed:
     """Provider-made bytes that only the provider that made them can read: a thinking signature, a redacted block,
     ``encrypted_content``, a thought signature. ``protocol`` is the upstream protocol; ``provider`` and ``model`` are
-    None when a client replays the provider's own bytes directly. ``kind``: how the wire carried it."""
+    None when a client replays the provider's own bytes directly. ``kind``: how the wire carried it; ``call`` only
+    inside a token, for the signature of the tool call behind it, where a frontend cannot sign calls."""
 
     protocol: str
     data: str
     provider: str | None = None
     model: str | None = None
-    kind: Literal["signature", "redacted", "encrypted"] = "signature"
+    kind: Literal["signature", "redacted", "encrypted", "call"] = "signature"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,9 @@ class InlineMedia:
         return replace(media, url=None, data=fetched.data, media_type=kind, filename=filename)
 
     def _error(self, message: str, url: str) -> GatewayError:
-        return invalid_request(message, param=place_of(self._body, url), code="invalid_media_url")
+        place = place_of(self._body, url)
+        # Anthropic's envelope has no field for the place.
+        return invalid_request(f"{place}: {message}" if place else message, param=place, code="invalid_media_url")
 
 
 def place_of(body: object, text: str) -> str | None:
