@@ -239,6 +239,28 @@ def test_what_cannot_be_had_is_named_and_no_vendor_is_asked(
     assert gateway.sent(mark) == [] and gateway.media.asked == [path]
 
 
+def test_what_a_model_lacks_is_named_where_the_client_wrote_it(gateway: Gateway):
+    """Audio for Claude, a PDF for Cohere: each writer counts items that the client never saw."""
+    sound = {"type": "input_audio", "input_audio": {"data": "UklGRgAAAABXQVZF", "format": "wav"}}
+    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF_DATA}"}}
+    for model, part, place in (
+        ("anthropic/claude-haiku-4-5", sound, "input_audio.data"),
+        ("bedrock/claude-haiku-4-5", sound, "input_audio.data"),
+        ("command-a", file, "file.file_data"),
+    ):
+        said = [{"type": "text", "text": "lacking"}, part]
+        turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": said}]
+        answer = gateway.post("chat_completions", {"model": model, "messages": turns})
+        error = answer.json()["error"]
+        assert answer.status_code == 400 and error["code"] == "unsupported_content"
+        assert error["param"] == f"messages[1].content[1].{place}"
+    document = {"type": "base64", "media_type": "application/pdf", "data": PDF_DATA}
+    turn = {"role": "user", "content": [{"type": "document", "source": document}]}
+    answer = gateway.post("messages", {"model": "command-a", "max_tokens": 9, "messages": [turn]})
+    assert answer.status_code == 400 and "no other files" in answer.text
+    assert gateway.sent("lacking") == []
+
+
 def test_several_choices_and_routes_fetch_once(gateway: Gateway):
     image = ("image", gateway.at("/cat.png"))
     body = asking("chat_completions", "bedrock/claude-haiku-4-5", "three-choices [[say:ok]]", image, n=3)

@@ -32,7 +32,7 @@ from headgate.tokens import estimate_request
 from headgate.usage import cost
 from headgate.web.call import Call, json_response
 from headgate.web.headers import upstream_headers
-from headgate.web.media import InlineMedia, Needs
+from headgate.web.media import InlineMedia, Needs, part_place
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
 from headgate.web.streams import EventStream
 
@@ -221,11 +221,12 @@ class Exchange:
         if request.caching.key is None:
             request = replace(request, caching=replace(request.caching, key=self._cache_key()))
         # Each choice is a call of its own.
-        request = replace(request, model=target.model, choices=1)
-        request = await self._with_data(request, lambda media: side.needs_data(media, target))
+        asked = replace(request, model=target.model, choices=1)
+        request = await self._with_data(asked, lambda media: side.needs_data(media, target))
         names = tool_names(candidate.protocol)
         (payload, losses), options = _refusing(
-            lambda: (side.write_request(request, target, names), side.reader_options(request, target))
+            lambda: (side.write_request(request, target, names), side.reader_options(request, target)),
+            lambda param: part_place(self._work.body, asked, param),
         )
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
         self._announce([*read_losses, *losses, *refused])
@@ -338,11 +339,13 @@ def _unusable(fault: CredentialFault) -> GatewayError:
     return GatewayError(424, "provider_error", "provider_credentials", str(fault))
 
 
-def _refusing(translate: Callable[[], T]) -> T:
-    """Run a translation; content that this route cannot represent may still fit another."""
+def _refusing(translate: Callable[[], T], place: Callable[[str | None], str | None] = lambda param: param) -> T:
+    """Run a translation; content that this route cannot represent may still fit another. ``place`` finds where that
+    stands in the client's request."""
     try:
         return translate()
     except GatewayError as error:
+        error.param = place(error.param)
         raise UpstreamFailure("refused", error, move_on=True) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -11,6 +12,8 @@ from headgate.conversation import Item, Media, Message, Part, Request, ToolResul
 from headgate.errors import GatewayError, invalid_request
 from headgate.protocols.inline_media import by_address, media_type_of
 from headgate.routing.media import Fetched, MediaFetcher
+
+_WRITERS_PATH = re.compile(r"(?:input|items)\[(\d+)\]\.(?:content|parts|output)\[(\d+)\]")
 
 Needs = Callable[[Media], bool]
 """Whether a route wants the data of this media instead of its address."""
@@ -58,16 +61,28 @@ class InlineMedia:
         return invalid_request(f"{place}: {message}" if place else message, param=place, code="invalid_media_url")
 
 
+def part_place(body: object, request: Request, param: str | None) -> str | None:
+    """Where the media that a writer refused stands in the client's ``body``. Writers count the items of ``request``,
+    which no client sees; ``param`` is what they said, and stays for what is not found (a stored turn's)."""
+    found = _WRITERS_PATH.match(param or "")
+    if found is None or int(found[1]) >= len(request.items):
+        return param
+    parts = _parts(request.items[int(found[1])])
+    part = parts[int(found[2])] if int(found[2]) < len(parts) else None
+    text = (part.url or part.data) if isinstance(part, Media) else None
+    return (place_of(body, text) if text else None) or param
+
+
 def place_of(body: object, text: str) -> str | None:
-    """The path to the first string in ``body`` that equals ``text``: ``messages[0].content[1].image_url.url``. None
-    where it is in no field (a stored turn's)."""
+    """The path to the first string in ``body`` that is ``text``, or a data URL of it:
+    ``messages[0].content[1].image_url.url``. None where it is in no field."""
     found = _place_of(body, text)
     return None if found is None else found.lstrip(".")
 
 
 def _place_of(value: Any, text: str) -> str | None:
     if isinstance(value, str):
-        return "" if value == text else None
+        return "" if value == text or (value.startswith("data:") and value.endswith(f",{text}")) else None
     pairs: Iterable[tuple[str, Any]] = ()
     if isinstance(value, Mapping):
         pairs = ((f".{name}", each) for name, each in cast("Mapping[str, Any]", value).items())
