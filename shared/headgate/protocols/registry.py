@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
-from headgate.conversation import Request
+from headgate.conversation import Media, Request
 from headgate.errors import GatewayError
 from headgate.events import Event
 from headgate.fold import Answer
@@ -71,13 +71,15 @@ class ClientSide:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSide:
-    """What a call to a provider needs of its protocol. ``splitter`` makes the splitter of one answer."""
+    """What a call to a provider needs of its protocol. ``splitter`` makes the splitter of one answer.
+    ``needs_data``: whether media that a request names by a web address must go to the target as data."""
 
     write_request: Callable[..., tuple[dict[str, Any], list[Loss]]]
     reader: Callable[..., Reader]
     reader_options: Callable[[Request, Target], dict[str, Any]]
     read_error: Callable[[int, bytes, Mapping[str, str]], GatewayError]
     splitter: Callable[[], Splitter]
+    needs_data: Callable[[Media, Target], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +104,15 @@ def client_side(protocol: str) -> ClientSide:
 @cache
 def upstream_side(protocol: str) -> UpstreamSide:
     """The provider half of ``protocol``."""
-    stream = _module(protocol, "upstream_stream")
+    stream, request = _module(protocol, "upstream_stream"), _module(protocol, "upstream_request")
     return UpstreamSide(
-        write_request=_module(protocol, "upstream_request").write_request,
+        write_request=request.write_request,
         reader=stream.StreamReader,
-        reader_options=getattr(_module(protocol, "upstream_request"), "reader_options", _no_options),
+        reader_options=getattr(request, "reader_options", _no_options),
         read_error=_module(protocol, "errors").read_error,
         # All stream server-sent events but Bedrock, which names a splitter of its own.
         splitter=getattr(stream, "Splitter", EventSplitter),
+        needs_data=getattr(request, "needs_data", _fetches_all),
     )
 
 
@@ -132,6 +135,10 @@ def tool_names(protocol: str) -> NameMap:
 
 def _no_options(request: Request, target: Target) -> dict[str, Any]:
     return {}
+
+
+def _fetches_all(media: Media, target: Target) -> bool:
+    return False
 
 
 def _module(protocol: str, name: str) -> Any:

@@ -138,7 +138,7 @@ ROWS: tuple[Provider, ...] = (
             "location": Setting(("GOOGLE_VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION"), "global"),
         },
         key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"),
-        quirks=COMPATIBLE | {"model_in_path", "media_urls", "exclude_domains"},
+        quirks=COMPATIBLE | {"model_in_path", "media_urls", "exclude_domains", "no_source_urls"},
         betas=_CLOUD_BETAS,
         simulated=("gemini",),
         with_key=_GEMINI_API,
@@ -181,7 +181,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
         settings={"account": Setting(("CLOUDFLARE_ACCOUNT_ID",))},
         key_variables=("CLOUDFLARE_API_KEY", "CLOUDFLARE_API_TOKEN"),
-        quirks=COMPATIBLE,
+        quirks=COMPATIBLE | {"no_media_urls"},
     ),
     Provider(
         slug="huggingface",

@@ -48,6 +48,7 @@ from headgate.web.broken_off import Streamed, broken_off, frame_text, input_toke
 from headgate.web.call import Call, json_response
 from headgate.web.conversation_keys import cache_key, conversation
 from headgate.web.headers import upstream_headers
+from headgate.web.media import InlineMedia, Needs, part_place
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
 from headgate.web.streams import EventStream
 
@@ -124,6 +125,7 @@ class Exchange:
         self._created = int(time.time())
         self._request: tuple[Request, list[Loss]] | None = None
         self._without_reasoning: list[Candidate] = []
+        self._media = InlineMedia(call.services.media, work.body)
         self._deadline = asyncio.get_running_loop().time() + self._timeouts().total
 
     async def json(self) -> Response:
@@ -216,10 +218,11 @@ class Exchange:
     async def _open_route(self, candidate: Candidate) -> tuple[Serving, dict[str, Any] | None]:
         """Call one route. For JSON the whole answer is read here, so that a broken one can still fall back."""
         work = self._work
+        several = work.choices > 1
         relayed = candidate.protocol == self._call.protocol
-        if relayed:
+        if relayed and not (several and "no_n" in candidate.route.target().quirks):
             serving: Serving = await self._open_relay(candidate)
-        elif work.choices > 1:
+        elif several:
             # Only the Chat Completions function ever needs it.
             from headgate.web.choices import ChoicesServing
 
@@ -264,10 +267,13 @@ class Exchange:
             request, read_losses = self._request = self._request or self._read(self._call.unseal)
         if request.caching.key is None:
             request = replace(request, caching=replace(request.caching, key=cache_key(self._call, self._work.body)))
-        request = replace(request, model=target.model)
+        # Each choice is a call of its own.
+        asked = replace(request, model=target.model, choices=1)
+        request = await self._with_data(asked, lambda media: side.needs_data(media, target))
         names = tool_names(candidate.protocol)
         (payload, losses), options = _refusing(
-            lambda: (side.write_request(request, target, names), side.reader_options(request, target))
+            lambda: (side.write_request(request, target, names), side.reader_options(request, target)),
+            lambda param: part_place(self._work.body, asked, param),
         )
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
         self._announce([*read_losses, *losses, *refused])
@@ -279,6 +285,14 @@ class Exchange:
 
     def _read(self, unseal: Unseal) -> tuple[Request, list[Loss]]:
         return client_side(self._call.protocol).read_request(self._work.sent, unseal)
+
+    async def _with_data(self, request: Request, needs: Needs) -> Request:
+        """``request`` with the data of media that this route cannot fetch. What we cannot fetch either is the
+        client's fault, whichever route comes next."""
+        try:
+            return await self._media.put_in(request, needs, self._call.remaining_seconds())
+        except GatewayError as error:
+            raise UpstreamFailure("refused", error, move_on=False) from None
 
     async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
         body = json_bytes(payload)
@@ -365,11 +379,13 @@ def _unusable(fault: CredentialFault) -> GatewayError:
     return GatewayError(424, "provider_error", "provider_credentials", str(fault))
 
 
-def _refusing(translate: Callable[[], T]) -> T:
-    """Run a translation; content that this route cannot represent may still fit another."""
+def _refusing(translate: Callable[[], T], place: Callable[[str | None], str | None] = lambda param: param) -> T:
+    """Run a translation; content that this route cannot represent may still fit another. ``place`` finds where that
+    stands in the client's request."""
     try:
         return translate()
     except GatewayError as error:
+        error.param = place(error.param)
         raise UpstreamFailure("refused", error, move_on=True) from None
 
 

@@ -20,6 +20,7 @@ Quirks of a provider row that this package knows:
 ``no_stream_options``      refuses ``stream_options``
 ``no_prompt_cache_key``    refuses ``prompt_cache_key`` and ``prompt_cache_retention``
 ``no_verbosity``           refuses ``verbosity``
+``no_media_urls``          takes images as data URLs only, no web addresses
 ``no_n``                   gives one choice only
 ``call_ids_9``             tool call ids are exactly nine letters and digits (Mistral)
 =========================  ===========================================================================================

@@ -18,7 +18,6 @@ from headgate.conversation import (
     Message,
     OpaqueItem,
     OpaquePart,
-    Part,
     Reasoning,
     Refusal,
     Request,
@@ -231,7 +230,7 @@ class _History:
         assert isinstance(call, ToolCall) and isinstance(item, ToolResult)
         call_id = wire_call_id(call.call_id, self._target)
         text = _result_text(item)
-        media = [part for part in item.parts if not isinstance(part, Text)]
+        media = write_parts(item.parts, self._target, f"input[{index}]", text=False)
         if media and not text:
             text = "(The result follows as a file in the next message.)"
         self.messages.append({"role": "tool", "tool_call_id": call_id, "content": text})
@@ -239,12 +238,12 @@ class _History:
             return []
         # Tool messages take text only.
         about = {"type": "text", "text": f"Files from the result of tool call {call_id} ({call.name}):"}
-        return [about, *write_parts(media, self._target, f"input[{index}]")]
+        return [about, *media]
 
     def _orphan(self, index: int, item: ToolResult) -> None:
-        text = Text(f"Result of tool call {item.call_id}: {_result_text(item)}".rstrip())
-        rest: list[Part] = [part for part in item.parts if not isinstance(part, Text)]
-        parts = write_parts([text, *rest], self._target, f"input[{index}]")
+        text = f"Result of tool call {item.call_id}: {_result_text(item)}".rstrip()
+        media = write_parts(item.parts, self._target, f"input[{index}]", text=False)
+        parts = [{"type": "text", "text": text}, *media]
         self.losses.append(Loss(f"input[{index}]", "orphan_tool_result", "A result whose call is not in the history."))
         self.messages.append({"role": "user", "content": _simple(parts)})
 

@@ -22,6 +22,7 @@ from headgate.conversation import (
 from headgate.losses import Loss
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.content import cache_control
+from headgate.protocols.chat_completions.content import needs_data as needs_data
 from headgate.protocols.chat_completions.upstream_messages import write_messages
 from headgate.protocols.contract import Target
 from headgate.protocols.efforts import effort_for, nearest
