@@ -1,7 +1,8 @@
 """The vendors that speak OpenAI's protocols in a way of their own, one module each."""
 
 from ..dialect import OPENAI, Dialect
+from .mistral import MISTRAL
 
-DIALECTS: tuple[Dialect, ...] = (OPENAI,)
+DIALECTS: tuple[Dialect, ...] = (OPENAI, MISTRAL)
 
 __all__ = ["DIALECTS"]

@@ -22,7 +22,7 @@ from headgate.protocols.contract import Reply
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.protocols.sse import json_bytes
 from headgate.providers.auth_tokens import CredentialFault
-from headgate.providers.fit import fit_body
+from headgate.providers.fit import fit_body, fit_headers
 from headgate.routing.attempt import first_success, may_move_on
 from headgate.routing.candidates import Candidate, allow_models, only_providers, only_zero_retention, reachable, resolve
 from headgate.routing.transport import UpstreamFailure, UpstreamStream
@@ -230,10 +230,11 @@ class Exchange:
         reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
         return TranslatedServing(stream, reader, writer, side.splitter())
 
-    async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
-        body = json_bytes(payload)
+    async def _post(self, candidate: Candidate, payload: dict[str, Any], *, stream: bool) -> UpstreamStream:
         headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol)
         access, transport = candidate.access, self._call.services.transport
+        headers |= fit_headers(access.provider, candidate.protocol, payload)
+        body = json_bytes(payload)
         url = access.url(candidate.protocol, candidate.route.model, stream=stream)
         try:
             headers = await access.authorized(url, body, headers)
