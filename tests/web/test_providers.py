@@ -19,10 +19,14 @@ NATIVE = {
     "bedrock": ("claude-haiku-4-5", "anthropic.claude-haiku-4-5-20251001-v1:0", "/converse-stream"),
     "cohere": ("command-a", "command-a-03-2025", "/cohere/v2/chat"),
     "mistral": ("mistral-large-2512", "mistral-large-2512", "/mistral/v1/chat/completions"),
+    "cloudflare": (
+        "llama-4-scout",
+        "@cf/meta/llama-4-scout-17b-16e-instruct",
+        "/cloudflare/client/v4/accounts/simulated/ai/v1/chat/completions",
+    ),
 }
 COMPATIBLE = {
     "xai": ("grok-4.3", "grok-4.3"),
-    "cloudflare": ("llama-4-scout", "@cf/meta/llama-4-scout-17b-16e-instruct"),
     "huggingface": ("kimi-k2.5", "moonshotai/Kimi-K2.5"),
     "azure": ("gpt-4o", "gpt-4o"),
     "deepinfra": ("own-deepinfra", "own-deepinfra"),
@@ -165,7 +169,7 @@ def test_the_simulated_vendor_was_asked_at_its_own_address(everyone: Origin, gat
     assert everyone.post(path, body).headers["x-headgate-simulated"] == "true"
     (recorded,) = gateway_backends.simulated.recorded(marker=mark)
     assert at in recorded.path
-    in_body = provider in ("cohere", "mistral")
+    in_body = provider in ("cohere", "mistral", "cloudflare")
     named = recorded.body.get("model") if in_body else recorded.path
     assert upstream in named.replace("%3A", ":"), named
     if not in_body:

@@ -87,7 +87,7 @@ class Relay:
                 frame = frame.replace(b',"usage":null', b"", 1)
         elif b'"usage"' in frame:
             frame = self._count(frame)
-        if not self.saw_output or b'"error"' in frame or b'"x_groq"' in frame:
+        if not self.saw_output or b'"error' in frame or b'"x_groq"' in frame:
             frame = self._inspect(frame)
         if self._kept is not None and frame:
             self._kept.append(frame)
@@ -160,12 +160,12 @@ class Relay:
         chunk = _parse(frame)
         if chunk is None:
             return frame
-        if chunk.get("error") or chunk.get("object") == "error":
+        if chunk.get("error") or chunk.get("errors") or chunk.get("object") == "error":
             self.error = error_of(chunk)
             self.error.model = self._route
             self.done = True
             if not chunk.get("error"):
-                # Mistral's and vLLM's form, in which no client of this protocol sees an error.
+                # The forms of Mistral, vLLM and Cloudflare, in which no client of this protocol sees an error.
                 return sse.frame(None, {"error": error_body(self.error)["error"]})
         groq = chunk.get("x_groq")
         if isinstance(groq, dict) and isinstance(groq.get("usage"), dict) and not self.usage.total:

@@ -95,7 +95,7 @@ class StreamReader:
         )
 
     def _chunk(self, chunk: Mapping[str, Any]) -> list[Event]:
-        if chunk.get("error") or chunk.get("object") == "error":
+        if chunk.get("error") or chunk.get("errors") or chunk.get("object") == "error":
             return self._fail(error_of(chunk))
         events: list[Event] = []
         if not self._started:
