@@ -59,6 +59,11 @@ def price_of(cost: dict[str, Any], rules: dict[str, Any], where: str) -> dict[st
     times = rules.get("cache_write_1h_times_input")
     if times and "cache_write_5m" in price:
         price["cache_write_1h"] = price["input"] * times
+    part = rules.get("cache_read_part_of_input")
+    if part and "cache_read" not in price:
+        if price["input"] % part:
+            raise BadData(f"{where}.cache_read: {price['input']} pico-dollars in {part} parts")
+        price["cache_read"] = price["input"] // part
     if "tiers" in cost:
         price["tiers"] = [
             {"above": int(tier["tier"]["size"])} | price_of(tier, rules, f"{where}.tiers") for tier in cost["tiers"]

@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from . import openai_common as openai
 from .openai_common import Refused
+from .recorder import Recorded
 
 Endpoint = Literal["chat_completions", "responses"]
 
@@ -29,6 +30,10 @@ def _same_answer(value: dict[str, Any], answer: Any) -> dict[str, Any]:
 
 def _same_chunk(value: dict[str, Any], answer: Any) -> list[dict[str, Any]]:
     return [value]
+
+
+def _cache_key(recorded: Recorded, body: dict[str, Any]) -> str:
+    return body.get("prompt_cache_key") or ""
 
 
 def _call_id() -> str:
@@ -54,7 +59,12 @@ class Dialect:
     number), ``response`` (the object, wherever it stands) and ``event`` turn OpenAI's answers, ``error`` and
     ``stream_error`` its errors. ``thought``: a thought, or a token of it, as fields of a message or delta; None:
     thoughts are counted, not shown. ``usage_unasked``: streams carry usage without ``stream_options``. ``done``:
-    chat streams end with ``[DONE]``.
+    chat streams end with ``[DONE]``. ``unknown_model`` is the error for a model that it lacks. ``remembers``: a chunk
+    depends on those before it (``Answer.notes``).
+
+    ``conversation``: what tells the vendor's cache which conversation a request belongs to. ``takes_thoughts``:
+    assistant messages of a chat may hold ``reasoning_content``. ``whole_calls``: the arguments of a call come in one
+    piece. ``json_word``: JSON may only be asked for in a conversation that says so.
     """
 
     vendor: str
@@ -77,6 +87,12 @@ class Dialect:
     failure: Callable[[Any], Refused] = openai.failure
     thought: Callable[[str], dict[str, Any]] | None = None
     call_id: Callable[[], str] = field(default=_call_id)
+    conversation: Callable[[Recorded, dict[str, Any]], str] = _cache_key
+    unknown_model: Callable[[str], Refused] = openai.unknown_model
+    remembers: bool = False
+    takes_thoughts: bool = False
+    whole_calls: bool = False
+    json_word: bool = True
     usage_unasked: bool = False
     done: bool = True
 

@@ -285,7 +285,8 @@ class Credentials:
     def _simulated(self, row: Provider) -> Access | None:
         if self._simulated_url is None or not row.simulated:
             return None
-        path = row.base_url.partition("://")[2].partition("/")[2]
+        settings = dict.fromkeys(row.settings, "simulated")
+        path = row.base_url.partition("://")[2].partition("/")[2].format(**settings)
         base = "/".join(part for part in (self._simulated_url.rstrip("/"), row.slug, path) if part)
         return Access(
             row,
@@ -295,7 +296,7 @@ class Credentials:
             "simulated",
             "simulated",
             simulated=True,
-            settings=dict.fromkeys(row.settings, "simulated"),
+            settings=settings,
         )
 
     def _protocols(self, row: Provider) -> tuple[Protocol, ...]:

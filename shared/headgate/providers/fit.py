@@ -29,3 +29,11 @@ def fit_body(provider: Provider, protocol: Protocol, body: dict[str, Any]) -> tu
             continue
         fitted[provider.renamed.get(name, name)] = value
     return fitted, losses
+
+
+def fit_headers(provider: Provider, protocol: Protocol, body: dict[str, Any]) -> dict[str, str]:
+    """The headers that say what other vendors read in the body; it is taken out of ``body``."""
+    if protocol != "chat_completions" or provider.cache_header is None:
+        return {}
+    key = body.pop("prompt_cache_key", None)
+    return {provider.cache_header: key} if isinstance(key, str) and key.isascii() and key.isprintable() else {}

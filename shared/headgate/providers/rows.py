@@ -95,8 +95,18 @@ ROWS: tuple[Provider, ...] = (
         aliases=("mistralai",),
         base_url="https://api.mistral.ai/v1",
         key_variables=("MISTRAL_API_KEY",),
-        # Every field that it does not know is a 422.
-        quirks=COMPATIBLE | {"call_ids_9", "no_stream_options"},
+        # Every field that it does not know is a 422. Streams carry usage unasked.
+        quirks=COMPATIBLE - {"no_prompt_cache_key"}
+        | {
+            "call_ids_9",
+            "document_url",
+            "efforts_listed",
+            "no_stream_options",
+            "strict_messages",
+            "thinking_parts",
+            "tool_parameters",
+            "top_k",
+        },
         renamed={"seed": "random_seed"},
         refused=frozenset(
             {
@@ -104,21 +114,20 @@ ROWS: tuple[Provider, ...] = (
                 "function_call",
                 "functions",
                 "logit_bias",
-                "logprobs",
-                "metadata",
                 "modalities",
-                "prompt_cache_key",
+                "moderation",
+                "prompt_cache_options",
                 "prompt_cache_retention",
                 "safety_identifier",
                 "service_tier",
                 "store",
                 "stream_options",
-                "top_logprobs",
                 "user",
                 "verbosity",
                 "web_search_options",
             }
         ),
+        simulated=("chat_completions",),
     ),
     Provider(
         slug="vertex",
@@ -181,7 +190,11 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
         settings={"account": Setting(("CLOUDFLARE_ACCOUNT_ID",))},
         key_variables=("CLOUDFLARE_API_KEY", "CLOUDFLARE_API_TOKEN"),
-        quirks=COMPATIBLE | {"no_media_urls"},
+        # Its Responses API is there for two models only, and does not stream.
+        cache_header="x-session-affinity",
+        quirks=COMPATIBLE - {"no_prompt_cache_key"} | {"reasoning_text", "top_k", "usage_increments", "no_media_urls"},
+        refused=frozenset({"prompt_cache_retention"}),
+        simulated=("chat_completions",),
     ),
     Provider(
         slug="huggingface",

@@ -21,7 +21,7 @@ from headgate.protocols.contract import Reply, Unseal
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.protocols.sse import json_bytes
 from headgate.providers.auth_tokens import CredentialFault
-from headgate.providers.fit import fit_body
+from headgate.providers.fit import fit_body, fit_headers
 from headgate.routing.affinity import (
     Maker,
     in_order,
@@ -294,10 +294,11 @@ class Exchange:
         except GatewayError as error:
             raise UpstreamFailure("refused", error, move_on=False) from None
 
-    async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
-        body = json_bytes(payload)
+    async def _post(self, candidate: Candidate, payload: dict[str, Any], *, stream: bool) -> UpstreamStream:
         headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol)
         access, transport = candidate.access, self._call.services.transport
+        headers |= fit_headers(access.provider, candidate.protocol, payload)
+        body = json_bytes(payload)
         url = access.url(candidate.protocol, candidate.route.model, stream=stream)
         try:
             headers = await access.authorized(url, body, headers)

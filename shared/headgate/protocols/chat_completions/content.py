@@ -175,6 +175,8 @@ def _write_media(media: Media, target: Target, path: str) -> dict[str, Any]:
 
 
 def _write_file(media: Media, target: Target, path: str) -> dict[str, Any]:
+    if media.data is None and media.url is not None and "document_url" in target.quirks and not target.lacks("pdf"):
+        return document_part(media.url, media.filename)
     if media.data is None:
         raise unsupported("This upstream takes a file's content, not its address.", param=path)
     kind = media.media_type or "application/pdf"
@@ -187,8 +189,16 @@ def _write_file(media: Media, target: Target, path: str) -> dict[str, Any]:
         return {"type": "text", "text": f"{media.filename}:\n{text}" if media.filename else text}
     if kind == "application/pdf" and target.lacks("pdf"):
         raise unsupported(f"{target.model} does not take PDF files.", param=path)
+    if "document_url" in target.quirks:
+        return document_part(_write_data_url(media, kind), media.filename)
     name = media.filename or ("document.pdf" if kind == "application/pdf" else "document")
     return {"type": "file", "file": {"filename": name, "file_data": _write_data_url(media, kind)}}
+
+
+def document_part(url: str, name: str | None) -> dict[str, Any]:
+    """A document by its address or data URL, as Mistral takes it."""
+    part = {"type": "document_url", "document_url": url}
+    return part if name is None else {**part, "document_name": name}
 
 
 def _write_data_url(media: Media, media_type: str | None = None) -> str:

@@ -11,19 +11,23 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from headgate.conversation import Sealed
 from headgate.errors import GatewayError
 from headgate.protocols import sse
+from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.client_stream import wants_usage
 from headgate.protocols.chat_completions.errors import error_body, error_of
 from headgate.protocols.chat_completions.joining import join_chunks
 from headgate.protocols.chat_completions.relay_request import prepare
-from headgate.protocols.chat_completions.usage import read_usage, write_cost, write_usage
+from headgate.protocols.chat_completions.thinking_parts import plain
+from headgate.protocols.chat_completions.usage import added, read_usage, write_cost, write_usage
 from headgate.protocols.contract import Reply, Target
 from headgate.usage import Usage
 
 # Inside a JSON string the quotes would be escaped, so these only ever match the chunk's own keys.
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"\\]+)"')
+_ARRAY = re.compile(rb'"content"\s*:\s*\[')
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 _USAGE = re.compile(r',?\s*"usage"\s*:\s*')
 _SAID = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details", "tool_calls", "function_call")
@@ -47,6 +51,10 @@ class Relay:
         self._unfinished: int = reply.body.get("n") or 1
         self._kept: list[bytes] | None = [] if reply.extra.get("keep") else None
         self._json: dict[str, Any] | None = None
+        self._parts = "thinking_parts" in target.quirks
+        self._increments = "usage_increments" in target.quirks
+        self._counted: dict[str, Any] = {}
+        self._first: dict[str, Any] = {}
         self.usage = Usage()
         self.finish: str | None = None
         self.error: GatewayError | None = None
@@ -63,6 +71,8 @@ class Relay:
         """One whole SSE frame in, what the client gets out. After the end or an error: nothing."""
         if self.done:
             return b""
+        if self._parts and _ARRAY.search(frame):
+            frame = self._plain(frame)
         source = self._from
         if source is not None and source in frame:
             frame = frame.replace(source, self._model, 1)
@@ -77,7 +87,7 @@ class Relay:
                 frame = frame.replace(b',"usage":null', b"", 1)
         elif b'"usage"' in frame:
             frame = self._count(frame)
-        if not self.saw_output or b'"error"' in frame or b'"x_groq"' in frame:
+        if not self.saw_output or b'"error' in frame or b'"x_groq"' in frame:
             frame = self._inspect(frame)
         if self._kept is not None and frame:
             self._kept.append(frame)
@@ -107,6 +117,10 @@ class Relay:
             raise self.error
         body = cast("dict[str, Any]", payload)
         body["model"] = self._reply.model
+        if self._parts:
+            for choice in _dicts(body["choices"]):
+                if isinstance(choice.get("message"), dict):
+                    choice["message"] = plain(choice["message"], self._seal)
         if isinstance(body.get("usage"), dict):
             self._read_usage(body["usage"])
             body["cost"] = write_cost(self.usage, self._reply)
@@ -134,7 +148,7 @@ class Relay:
             return frame
         if data.strip() == b"[DONE]":
             self.done = True
-            return frame
+            return self._summed() + frame if self._increments else frame
         found = _MODEL.search(frame)
         if found is None:
             return frame if _parse(frame) is not None else self._broken("The provider sent an event that is not JSON.")
@@ -154,11 +168,14 @@ class Relay:
         chunk = _parse(frame)
         if chunk is None:
             return frame
-        if chunk.get("error"):
+        if chunk.get("error") or chunk.get("errors") or chunk.get("object") == "error":
             self.error = error_of(chunk)
             self.error.model = self._route
             self.done = True
             self._estimate()
+            if not chunk.get("error"):
+                # The forms of Mistral, vLLM and Cloudflare, in which no client of this protocol sees an error.
+                return sse.frame(None, {"error": error_body(self.error)["error"]})
         groq = chunk.get("x_groq")
         if isinstance(groq, dict) and isinstance(groq.get("usage"), dict) and not self.usage.total:
             self._read_usage(groq["usage"])
@@ -175,6 +192,8 @@ class Relay:
         if chunk is None or "usage" not in chunk:
             return frame
         usage = chunk["usage"]
+        if self._increments:
+            return self._increment(frame, chunk)
         if not isinstance(usage, dict):
             return frame if self._asked else _NO_USAGE.sub(b"", frame, count=1)
         self._read_usage(cast("dict[str, Any]", usage))
@@ -182,6 +201,33 @@ class Relay:
             last = not chunk.get("choices") or any(each.get("finish_reason") for each in _dicts(chunk["choices"]))
             return self._priced(frame) if last else frame
         return _without_usage(frame) if chunk.get("choices") else b""
+
+    def _plain(self, frame: bytes) -> bytes:
+        """A frame whose content is an array of parts, with text and thoughts in their own fields."""
+        chunk = _parse(frame)
+        for choice in _dicts(chunk.get("choices")) if chunk else ():
+            if isinstance(choice.get("delta"), dict):
+                choice["delta"] = plain(choice["delta"], self._seal)
+        return frame if chunk is None else sse.frame(None, chunk)
+
+    def _seal(self, signature: str) -> str:
+        return self._reply.seal(Sealed(PROTOCOL, signature, self._target.provider, self._target.model))
+
+    def _increment(self, frame: bytes, chunk: dict[str, Any]) -> bytes:
+        """Each chunk says what it adds; a last frame without choices, which is no chunk, says it all."""
+        usage: dict[str, Any] = chunk["usage"] if isinstance(chunk["usage"], dict) else {}
+        self._counted = added(self._counted, usage) if "choices" in chunk else usage
+        self._read_usage(self._counted)
+        if not self._first and "choices" in chunk:
+            self._first = {name: chunk[name] for name in ("id", "created") if name in chunk}
+        return _without_usage(frame) if chunk.get("choices") else b""
+
+    def _summed(self) -> bytes:
+        """The closing usage chunk of a client that asked for one."""
+        if not self._asked or not self._counted:
+            return b""
+        head = {**self._first, "object": "chat.completion.chunk", "model": self._reply.model, "choices": []}
+        return sse.frame(None, {**head, "usage": self._counted, "cost": write_cost(self.usage, self._reply)})
 
     def _priced(self, frame: bytes) -> bytes:
         cost = json.dumps(write_cost(self.usage, self._reply), separators=(",", ":"))
