@@ -19,6 +19,8 @@ MAX_ATTEMPTS = 5
 
 # The caller's own fault: no other route would take the request either.
 _FINAL_STATUSES = frozenset({400, 413, 422})
+# Unless what the upstream refused is its own address for the model or the gateway's credentials.
+_ROUTE_CODES = frozenset({"model_not_found", "invalid_api_key"})
 
 Opened = TypeVar("Opened")
 
@@ -54,7 +56,7 @@ class Attempt:
 def may_move_on(status: int, code: str | None) -> bool:
     """Whether an upstream's refusal with ``status`` leaves hope for another route."""
     if status in _FINAL_STATUSES:
-        return code == "model_not_found"
+        return code in _ROUTE_CODES
     return True
 
 
