@@ -82,10 +82,11 @@ class UpstreamSide:
 
 @dataclass(frozen=True, slots=True)
 class RelaySide:
-    """What the pass-through needs of its protocol."""
+    """What the pass-through needs of its protocol. ``suits``: whether a body can go to a target as it is."""
 
     prepare: Callable[..., tuple[dict[str, Any], list[Loss]]]
     relay: Callable[[Reply, Target], Relay]
+    suits: Callable[[Mapping[str, Any], Target], bool]
 
 
 @cache
@@ -116,7 +117,7 @@ def upstream_side(protocol: str) -> UpstreamSide:
 def relay_side(protocol: str) -> RelaySide:
     """The pass-through of ``protocol``."""
     module = _module(protocol, "relay")
-    return RelaySide(prepare=module.prepare, relay=module.Relay)
+    return RelaySide(prepare=module.prepare, relay=module.Relay, suits=getattr(module, "suits", _suits))
 
 
 def error_body(protocol: str, error: GatewayError, request_id: str | None) -> dict[str, Any]:
@@ -127,6 +128,10 @@ def error_body(protocol: str, error: GatewayError, request_id: str | None) -> di
 def tool_names(protocol: str) -> NameMap:
     """A fresh map for one request: tool names as ``protocol`` takes them."""
     return NameMap(128 if protocol == "messages" else 64)
+
+
+def _suits(body: Mapping[str, Any], target: Target) -> bool:
+    return True
 
 
 def _no_options(request: Request, target: Target) -> dict[str, Any]:

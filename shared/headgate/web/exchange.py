@@ -22,7 +22,7 @@ from headgate.protocols.contract import Reply
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.protocols.sse import json_bytes
 from headgate.providers.auth_tokens import CredentialFault
-from headgate.providers.fit import fit_body
+from headgate.providers.fit import fit_body, fit_headers
 from headgate.routing.attempt import first_success, may_move_on
 from headgate.routing.candidates import Candidate, allow_models, only_providers, only_zero_retention, reachable, resolve
 from headgate.routing.transport import UpstreamFailure, UpstreamStream
@@ -176,7 +176,8 @@ class Exchange:
     async def _open_route(self, candidate: Candidate) -> tuple[Serving, dict[str, Any] | None]:
         """Call one route. For JSON the whole answer is read here, so that a broken one can still fall back."""
         work = self._work
-        relayed = candidate.protocol == self._call.protocol
+        spoken = candidate.protocol == self._call.protocol
+        relayed = spoken and relay_side(candidate.protocol).suits(work.sent, candidate.route.target())
         if relayed:
             serving: Serving = await self._open_relay(candidate)
         elif work.choices > 1:
@@ -230,10 +231,11 @@ class Exchange:
         reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
         return TranslatedServing(stream, reader, writer, side.splitter())
 
-    async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
-        body = json_bytes(payload)
+    async def _post(self, candidate: Candidate, payload: dict[str, Any], *, stream: bool) -> UpstreamStream:
         headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol)
         access, transport = candidate.access, self._call.services.transport
+        headers |= fit_headers(access.provider, candidate.protocol, payload)
+        body = json_bytes(payload)
         url = access.url(candidate.protocol, candidate.route.model, stream=stream)
         try:
             headers = await access.authorized(url, body, headers)

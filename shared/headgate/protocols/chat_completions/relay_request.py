@@ -12,13 +12,13 @@ from typing import Any
 from headgate.losses import Loss
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.gateway_fields import GATEWAY_FIELDS, merged
+from headgate.protocols.chat_completions.upstream_request import refuses_stop
 from headgate.protocols.contract import Target, Unseal
-from headgate.protocols.efforts import nearest
+from headgate.protocols.efforts import adjustable, nearest
 from headgate.protocols.sealing import PREFIX
 
 _KNOBS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed", "logit_bias")
 _REFUSED = {
-    "no_stop": ("stop",),
     "no_verbosity": ("verbosity",),
     "no_web_search_options": ("web_search_options",),
 }
@@ -81,6 +81,8 @@ def _knobs(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
         for name in names if quirk in target.quirks else ():
             if sent.pop(name, None) is not None:
                 losses.append(Loss(name, "unsupported_parameter"))
+    if refuses_stop(target) and sent.pop("stop", None):
+        losses.append(Loss("stop", "unsupported_parameter", f"{target.model} does not take it."))
     if "no_n" in target.quirks:
         # Several choices are then several calls.
         sent.pop("n", None)
@@ -90,6 +92,9 @@ def _knobs(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
             del sent["reasoning_effort"]
             if effort != "none":
                 losses.append(Loss("reasoning_effort", "unsupported_parameter", f"{target.model} does not reason."))
+        elif not adjustable(target.efforts, target.quirks):
+            del sent["reasoning_effort"]
+            losses.append(Loss("reasoning_effort", "unsupported_parameter", f"{target.model} has one effort."))
         else:
             sent["reasoning_effort"] = nearest(effort, target.efforts)
 

@@ -24,7 +24,7 @@ from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.content import cache_control
 from headgate.protocols.chat_completions.upstream_messages import write_messages
 from headgate.protocols.contract import Target
-from headgate.protocols.efforts import effort_for, nearest
+from headgate.protocols.efforts import adjustable, effort_for, nearest
 from headgate.protocols.names import NameMap, names_of
 from headgate.protocols.strict_schema import can_be_strict
 
@@ -216,11 +216,17 @@ def _sampling(body: dict[str, Any], sampling: Sampling, target: Target, losses: 
                 body["top_logprobs"] = sampling.top_logprobs
 
 
+def refuses_stop(target: Target) -> bool:
+    """Whether ``stop`` would be an error: everywhere, or for what reasons there."""
+    reasons = "no_stop_reasoning" in target.quirks and not target.lacks("reasoning")
+    return reasons or "no_stop" in target.quirks
+
+
 def _stop(body: dict[str, Any], sampling: Sampling, target: Target, losses: list[Loss]) -> None:
     stop = [word for word in sampling.stop if word]
     if not stop:
         return
-    if "no_stop" in target.quirks:
+    if refuses_stop(target):
         _lost(losses, "stop")
         return
     if len(stop) > 4:
@@ -238,8 +244,8 @@ def _thinking(body: dict[str, Any], request: Request, target: Target, losses: li
         effort = effort_for(thinking.budget)
     else:
         return
-    if target.lacks("reasoning"):
-        if effort != "none":
+    if target.lacks("reasoning") or not adjustable(target.efforts, target.quirks):
+        if effort != "none" or not target.lacks("reasoning"):
             _lost(losses, "reasoning")
     elif effort != "none" or target.efforts:
         body["reasoning_effort"] = nearest(effort, target.efforts)
