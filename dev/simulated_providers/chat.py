@@ -28,7 +28,9 @@ def endpoint(dialect: Dialect) -> Callable[[Request], Awaitable[Reply]]:
 
 def _create(world: World, recorded: Recorded, key: str, body: Any, dialect: Dialect) -> Reply:
     heard = read(body, world.models, dialect)
+    heard.spares_thoughts = dialect.spares_thoughts
     chosen = plan(heard, world.outside(recorded))
+    chosen.whole_calls = chosen.whole_calls or dialect.whole_calls
     if chosen.faults.status is not None:
         wrong = refusal(recorded, dialect.failure(chosen.faults), dialect)
         wrong.faults = chosen.faults

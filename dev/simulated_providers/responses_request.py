@@ -36,7 +36,7 @@ def read(
     if body.get("instructions"):
         heard.system.append(body["instructions"])
     _read_tools(body, heard)
-    _read_format(body, heard)
+    _read_format(body, heard, dialect)
     given = body.get("input") or []
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
     _check_pairs(items)
@@ -98,10 +98,10 @@ def _read_choice(chosen: dict[str, Any], heard: Heard) -> None:
         heard.choice, heard.choice_name = "named", str(kind)
 
 
-def _read_format(body: dict[str, Any], heard: Heard) -> None:
+def _read_format(body: dict[str, Any], heard: Heard, dialect: Dialect) -> None:
     wanted: dict[str, Any] = (body.get("text") or {}).get("format") or {"type": "text"}
     if wanted["type"] == "json_object":
-        if "json" not in str(body.get("input")).lower() + str(body.get("instructions")).lower():
+        if dialect.json_word and "json" not in str(body.get("input")).lower() + str(body.get("instructions")).lower():
             text = (
                 "Response input messages must contain the word 'json' in some form to use 'text.format' of type "
                 "'json_object'."

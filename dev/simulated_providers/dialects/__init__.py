@@ -2,8 +2,10 @@
 
 from ..dialect import OPENAI, Dialect
 from .cloudflare import CLOUDFLARE
+from .huggingface import HUGGING_FACE
 from .mistral import MISTRAL
+from .xai import XAI
 
-DIALECTS: tuple[Dialect, ...] = (OPENAI, CLOUDFLARE, MISTRAL)
+DIALECTS: tuple[Dialect, ...] = (OPENAI, CLOUDFLARE, HUGGING_FACE, MISTRAL, XAI)
 
 __all__ = ["DIALECTS"]

@@ -84,11 +84,13 @@ class UpstreamSide:
 
 @dataclass(frozen=True, slots=True)
 class RelaySide:
-    """What the pass-through needs of its protocol. ``said`` gives the strings of the answer in one of its events."""
+    """What the pass-through needs of its protocol. ``said`` gives the strings of the answer in one of its events,
+    ``suits`` whether a body can go to a target as it is."""
 
     prepare: Callable[..., tuple[dict[str, Any], list[Loss]]]
     relay: Callable[[Reply, Target], Relay]
     said: Callable[[Mapping[str, Any]], Iterable[object]]
+    suits: Callable[[Mapping[str, Any], Target], bool]
 
 
 @cache
@@ -120,7 +122,8 @@ def upstream_side(protocol: str) -> UpstreamSide:
 def relay_side(protocol: str) -> RelaySide:
     """The pass-through of ``protocol``."""
     module = _module(protocol, "relay")
-    return RelaySide(prepare=module.prepare, relay=module.Relay, said=module.said)
+    suits = getattr(module, "suits", _suits)
+    return RelaySide(prepare=module.prepare, relay=module.Relay, said=module.said, suits=suits)
 
 
 def error_body(protocol: str, error: GatewayError, request_id: str | None) -> dict[str, Any]:
@@ -131,6 +134,10 @@ def error_body(protocol: str, error: GatewayError, request_id: str | None) -> di
 def tool_names(protocol: str) -> NameMap:
     """A fresh map for one request: tool names as ``protocol`` takes them."""
     return NameMap(128 if protocol == "messages" else 64)
+
+
+def _suits(body: Mapping[str, Any], target: Target) -> bool:
+    return True
 
 
 def _no_options(request: Request, target: Target) -> dict[str, Any]:

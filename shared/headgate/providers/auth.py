@@ -300,11 +300,11 @@ class Credentials:
         )
 
     def _protocols(self, row: Provider) -> tuple[Protocol, ...]:
-        """All that the row names, or the part that ``HEADGATE_<SLUG>_PROTOCOLS`` leaves (a compatible server that
-        has only Chat Completions, say)."""
+        """All that the row names but the optional ones, or the part of all that ``HEADGATE_<SLUG>_PROTOCOLS`` leaves (a
+        compatible server that has only Chat Completions, say)."""
         wanted = self._environ.get(row.variable("PROTOCOLS"))
         if not wanted:
-            return row.protocols
+            return tuple(protocol for protocol in row.protocols if protocol not in row.optional)
         names = {name.strip() for name in wanted.split(",")}
         return tuple(protocol for protocol in row.protocols if protocol in names)
 

@@ -77,8 +77,42 @@ ROWS: tuple[Provider, ...] = (
         paths=_OPENAI_PATHS,
         key_variables=("XAI_API_KEY",),
         quirks=frozenset(
-            {"reasoning_extra", "no_custom_tools", "no_allowed_tools", "no_web_search_options", "no_verbosity"}
+            {
+                "reasoning_extra",
+                "reasoning_content",
+                "efforts_listed",
+                "no_stop_reasoning",
+                "no_custom_tools",
+                "no_allowed_tools",
+                "no_web_search_options",
+                "no_verbosity",
+                "no_refusal",
+                "seals_only",
+                "search_domains",
+                "files_by_url",
+            }
         ),
+        # An error, even if 0: the penalties. Passed over in silence: the others.
+        refused=frozenset(
+            {
+                "audio",
+                "frequency_penalty",
+                "function_call",
+                "functions",
+                "logit_bias",
+                "metadata",
+                "modalities",
+                "prediction",
+                "presence_penalty",
+                "prompt_cache_retention",
+                "safety_identifier",
+                "store",
+            }
+        ),
+        # An error: metadata. Passed over in silence: the others.
+        refused_responses=frozenset({"max_tool_calls", "metadata", "prompt_cache_retention", "safety_identifier"}),
+        cache_header="x-grok-conv-id",
+        simulated=("responses", "chat_completions"),
     ),
     Provider(
         slug="cohere",
@@ -202,9 +236,15 @@ ROWS: tuple[Provider, ...] = (
         aliases=("hf", "hugging-face"),
         base_url="https://router.huggingface.co/v1",
         protocols=("chat_completions", "responses"),
+        # A translator in front of the router: it loses the calls of earlier turns, all calls but the first of those
+        # made at once, the usage, and the reason why an answer ended.
+        optional=frozenset({"responses"}),
         paths=_OPENAI_PATHS,
         key_variables=("HF_TOKEN", "HUGGINGFACE_API_KEY"),
-        quirks=COMPATIBLE,
+        quirks=COMPATIBLE | {"one_summary", "texts_only"},
+        refused_responses=frozenset({"max_tool_calls", "metadata", "prompt_cache_key", "prompt_cache_retention"}),
+        variants=True,
+        simulated=("chat_completions", "responses"),
     ),
     Provider(
         slug="deepinfra",

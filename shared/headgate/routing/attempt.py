@@ -19,7 +19,8 @@ MAX_ATTEMPTS = 5
 
 # The caller's own fault: no other route would take the request either.
 _FINAL_STATUSES = frozenset({400, 413, 422})
-_NOT_THE_CALLERS = frozenset({"model_not_found", "invalid_api_key"})
+# Unless what the upstream refused is its own address for the model or the gateway's credentials.
+_ROUTE_CODES = frozenset({"model_not_found", "invalid_api_key"})
 
 Opened = TypeVar("Opened")
 
@@ -57,7 +58,7 @@ def may_move_on(status: int, code: str | None) -> bool:
     """Whether an upstream's refusal with ``status`` leaves hope for another route. Google answers a bad key with 400;
     that is the deployment's fault, not the caller's."""
     if status in _FINAL_STATUSES:
-        return code in _NOT_THE_CALLERS
+        return code in _ROUTE_CODES
     return True
 
 

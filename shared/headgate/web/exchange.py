@@ -219,8 +219,10 @@ class Exchange:
         """Call one route. For JSON the whole answer is read here, so that a broken one can still fall back."""
         work = self._work
         several = work.choices > 1
-        relayed = candidate.protocol == self._call.protocol
-        if relayed and not (several and "no_n" in candidate.route.target().quirks):
+        target = candidate.target()
+        spoken = candidate.protocol == self._call.protocol
+        relayed = spoken and relay_side(candidate.protocol).suits(work.sent, target)
+        if relayed and not (several and "no_n" in target.quirks):
             serving: Serving = await self._open_relay(candidate)
         elif several:
             # Only the Chat Completions function ever needs it.

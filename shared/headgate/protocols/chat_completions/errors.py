@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from headgate.errors import GatewayError
+from headgate.protocols.vendor_errors import known_code, plain_text
 
 _TYPES = {
     400: "invalid_request_error",
@@ -58,13 +59,14 @@ def error_body(error: GatewayError, request_id: str | None = None) -> dict[str, 
 
 def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
     """What an upstream answered instead of a completion: its message verbatim, its type, code and param, its
-    ``Retry-After`` and rate limit headers. A body that is no JSON (a proxy's HTML page) is not shown."""
+    ``Retry-After`` and rate limit headers. A body that is no JSON (a proxy's HTML page) is not shown, unless it is the
+    vendor's own plain text."""
     low = {name.lower(): value for name, value in headers.items()}
     kept = {name: value for name, value in low.items() if name.startswith("x-ratelimit-")}
     try:
         payload: object = json.loads(body)
     except (ValueError, RecursionError):
-        payload = None
+        payload = {"message": plain_text(status, body, headers)}
     error = error_of(payload, status)
     error.retry_after = retry_after(low)
     error.headers = kept
@@ -73,9 +75,9 @@ def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayE
 
 def error_of(payload: object, status: int | None = None) -> GatewayError:
     """The error inside a parsed body or an error frame of a stream. OpenAI nests it; others send ``{"error": text}``,
-    ``{"message": …}``, ``{"detail": …}`` (FastAPI; Mistral puts that into ``message``), ``{"errors": […]}``
-    (Cloudflare) or a list with one nested error (Gemini's compatibility layer). status None: a frame of a stream that
-    began with 200; then the error's own code or type decides, else 424."""
+    ``{"code": …, "error": text}`` (xAI), ``{"message": …}``, ``{"detail": …}`` (FastAPI; Mistral puts that into
+    ``message``), ``{"errors": […]}`` (Cloudflare) or a list with one nested error (Gemini's compatibility layer).
+    status None: a frame of a stream that began with 200; then the error's own code or type decides, else 424."""
     if isinstance(payload, list) and payload:
         payload = cast("list[object]", payload)[0]
     outer = _object(payload)
@@ -90,7 +92,7 @@ def error_of(payload: object, status: int | None = None) -> GatewayError:
     message = next((text for text in (*said, fields.get("msg")) if isinstance(text, str) and text.strip()), None)
     if message is None and fields.get("detail"):
         message = json.dumps(fields["detail"], ensure_ascii=False)
-    code = fields.get("code")
+    code = fields.get("code", outer.get("code"))
     if status is None:
         status = _status(code, fields.get("type"))
     type_ = fields.get("type")
@@ -98,7 +100,7 @@ def error_of(payload: object, status: int | None = None) -> GatewayError:
     return GatewayError(
         status,
         type_ if isinstance(type_, str) and type_ else _TYPES.get(status, "server_error"),
-        _code(code, type_, listed="errors" in outer),
+        known_code(message or "", _code(code, type_, listed="errors" in outer)),
         message or f"The provider answered with status {status} and no readable message.",
         param=param if isinstance(param, str) and param else None,
     )

@@ -16,13 +16,12 @@ from headgate.protocols.chat_completions.gateway_fields import GATEWAY_FIELDS, m
 from headgate.protocols.chat_completions.strict_messages import settle
 from headgate.protocols.chat_completions.thinking_parts import thinking_part, with_thoughts
 from headgate.protocols.chat_completions.upstream_messages import wire_call_id
-from headgate.protocols.chat_completions.upstream_request import NO_PARAMETERS
+from headgate.protocols.chat_completions.upstream_request import NO_PARAMETERS, refuses_stop
 from headgate.protocols.contract import Target, Unseal
 from headgate.protocols.efforts import adjustable, nearest
 
 _KNOBS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed", "logit_bias")
 _REFUSED = {
-    "no_stop": ("stop",),
     "no_verbosity": ("verbosity",),
     "no_web_search_options": ("web_search_options",),
 }
@@ -88,6 +87,8 @@ def _knobs(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
         for name in names if quirk in target.quirks else ():
             if sent.pop(name, None) is not None:
                 losses.append(Loss(name, "unsupported_parameter"))
+    if refuses_stop(target) and sent.pop("stop", None):
+        losses.append(Loss("stop", "unsupported_parameter", f"{target.model} does not take it."))
     if "no_n" in target.quirks:
         # Several choices are then several calls.
         sent.pop("n", None)

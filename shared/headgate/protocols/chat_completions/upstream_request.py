@@ -232,11 +232,17 @@ def _sampling(body: dict[str, Any], sampling: Sampling, target: Target, losses: 
                 body["top_logprobs"] = sampling.top_logprobs
 
 
+def refuses_stop(target: Target) -> bool:
+    """Whether ``stop`` would be an error: everywhere, or for what reasons there."""
+    reasons = "no_stop_reasoning" in target.quirks and not target.lacks("reasoning")
+    return reasons or "no_stop" in target.quirks
+
+
 def _stop(body: dict[str, Any], sampling: Sampling, target: Target, losses: list[Loss]) -> None:
     stop = [word for word in sampling.stop if word]
     if not stop:
         return
-    if "no_stop" in target.quirks:
+    if refuses_stop(target):
         _lost(losses, "stop")
         return
     if len(stop) > 4:

@@ -17,13 +17,13 @@ from headgate.protocols.responses.client_answer import response_object, wants_en
 from headgate.protocols.responses.echo import echo, money
 from headgate.protocols.responses.errors import answer_error, failed_response, malformed, stream_error, truncated
 from headgate.protocols.responses.parts import PROTOCOL
-from headgate.protocols.responses.relay_request import prepare
+from headgate.protocols.responses.relay_request import prepare, suits
 from headgate.protocols.responses.usage import usage_of, write_usage
 from headgate.protocols.responses.wire import compact_json, encode, parse_json
 from headgate.protocols.sse import DONE, parse_frame
 from headgate.usage import Usage
 
-__all__ = ["Relay", "prepare", "said"]
+__all__ = ["Relay", "prepare", "said", "suits"]
 
 _TYPE = re.compile(rb'"type"\s*:\s*"(response\.[a-z_.]+|error)"')
 _OPENING = ("response.created", "response.queued", "response.in_progress")
