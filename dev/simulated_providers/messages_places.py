@@ -3,8 +3,8 @@
 Vertex (``…/publishers/anthropic/models/{model}:rawPredict``): the model stands in the path and must not stand in the
 body, the version stands in the body, tokens are counted by the pseudo-model ``count-tokens`` with the model in the
 body, and Google's own errors (credentials, unknown model, quota) come in Google's envelope, as a list of one where a
-stream was asked for. Azure (``/anthropic/v1/messages``): deployment names, ``x-api-key``, ``api-key`` or an Entra token.
-Both know fewer betas than Anthropic and refuse the others.
+stream was asked for. Azure (``/anthropic/v1/messages``): deployment names, ``x-api-key``, ``api-key`` or an Entra
+token. Both know fewer betas than Anthropic and refuse the others.
 """
 
 from __future__ import annotations
