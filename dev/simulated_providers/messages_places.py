@@ -96,20 +96,22 @@ def _vertex_read(request: Request, body: dict[str, Any]) -> tuple[dict[str, Any]
         raise Refused(404, f"Unknown method: {method}")
     if "anthropic_version" not in body:
         raise invalid("anthropic_version", "Field required")
-    if body["anthropic_version"] != VERTEX_VERSION:
+    # Its own version is the documented one; Anthropic's client for Vertex has come to send Anthropic's newest.
+    version = anthropic.NEW_VERSION if body["anthropic_version"] == anthropic.NEW_VERSION else anthropic.OLD_VERSION
+    if body["anthropic_version"] not in (VERTEX_VERSION, anthropic.NEW_VERSION):
         raise invalid("anthropic_version", f'"{body["anthropic_version"]}" is not a valid version')
     for name in _NOT_AT_VERTEX:
         if name in body:
             raise invalid(name, "Extra inputs are not permitted")
     rest = {name: value for name, value in body.items() if name != "anthropic_version"}
     if model == "count-tokens":
-        return rest, anthropic.OLD_VERSION
+        return rest, version
     if "model" in body:
         raise invalid("model", "Extra inputs are not permitted")
     searches = any(str(tool.get("type", "")).startswith("web_search") for tool in rest.get("tools") or [])
     if searches and "web-search-2025-03-05" not in anthropic.betas_of(request):
         raise invalid("tools", "Input tag 'web_search_20250305' does not match any of the expected tags")
-    return {**rest, "model": model}, anthropic.OLD_VERSION
+    return {**rest, "model": model}, version
 
 
 def _vertex_known(model: str, extra: tuple[str, ...]) -> bool:

@@ -61,6 +61,8 @@ def _key(request: Request) -> str:
 
 def _read(body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
     model = body.get("model")
+    if isinstance(model, str) and "does-not-exist" in model:
+        raise openai.unknown_model(model)
     if not isinstance(model, str) or not _openais(model):
         return body
     if endpoint == "chat_completions":
