@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from headgate.protocols.gemini import GEMINI_3_QUIRKS
-
-# The one to prefer first: the global profile has the plain price and the most capacity.
-PROFILES = ("global", "us", "eu", "apac", "jp", "au")
+from headgate.providers.bedrock_regions import PROFILES
 
 CATALOG = Path(__file__).parent.parent / "shared" / "headgate" / "catalog"
 
@@ -101,7 +99,7 @@ def thinking_of(model: dict[str, Any], slug: str, rules: dict[str, Any]) -> tupl
     if not model.get("reasoning"):
         return "none", []
     options = {option["type"]: option for option in model.get("reasoning_options") or []}
-    efforts = list(options.get("effort", {}).get("values", []))
+    efforts = [] if _fits(rules, "no_effort", model) else list(options.get("effort", {}).get("values", []))
     if slug.startswith("claude-"):
         return ("adaptive" if "max" in efforts else "budget"), efforts
     if rules.get("gemini"):
@@ -159,6 +157,14 @@ def route_of(entry: dict[str, Any], slug: str, rules: dict[str, Any], overlay: d
         quirks |= GEMINI_3_QUIRKS
     if _fits(rules, "zdr", entry):
         route["zdr"] = overlay["zdr_policies"][provider]
+    for pattern, location in rules.get("locations", ()):
+        if re.search(pattern, upstream):
+            route["location"] = location
+    for pattern, names in rules.get("unlisted_profiles", ()):
+        if re.search(pattern, upstream):
+            route["profiles"] = dict.fromkeys(names)
+    if _fits(rules, "needs_profile", entry):
+        route["needs_profile"] = True
     optional = {"protocols": protocols, "quirks": sorted(quirks), "deprecated": entry.get("status") == "deprecated"}
     return route | {name: value for name, value in optional.items() if value}
 

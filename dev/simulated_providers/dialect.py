@@ -89,7 +89,7 @@ class Dialect:
     chunk: Callable[[dict[str, Any], Any], list[dict[str, Any]]] = _same_chunk
     response: Callable[[dict[str, Any], Any], dict[str, Any]] = _same_answer
     event: Callable[[dict[str, Any], Any], dict[str, Any]] | None = None
-    error: Callable[[Refused], dict[str, Any] | str] = _error
+    error: Callable[[Refused], Any] = _error
     stream_error: Callable[[], dict[str, Any]] = _stream_error
     failure: Callable[[Any], Refused] = openai.failure
     thought: Callable[[str], dict[str, Any]] | None = None

@@ -180,7 +180,7 @@ def test_a_model_falls_back_to_its_next_provider(everyone: Origin, gateway_backe
     path, body = ask("messages", "claude-haiku-4-5", "next-provider [[say:still here]]")
     answer = everyone.post(path, body)
     assert answer.status_code == 200, answer.text
-    assert answer.headers["x-headgate-attempts"] == "2" and answer.json()["model"] == "bedrock/claude-haiku-4-5"
+    assert answer.headers["x-headgate-attempts"] == "2" and answer.json()["model"] == "vertex/claude-haiku-4-5"
 
 
 def test_an_unconfigured_provider_is_named(gateway_backends: Backends):
@@ -225,5 +225,6 @@ def test_what_is_not_configured_is_not_listed(gateway_origin: Origin):
     slugs = {row["slug"] for row in gateway_origin.get("/v1/providers").json()}
     assert slugs == {row.slug for row in PROVIDERS.values() if row.simulated}
     detail = gateway_origin.get("/v1/models/claude-haiku-4-5").json()
-    assert set(detail["providers"]) == {"anthropic", "bedrock"}
-    assert gateway_origin.get("/v1/models/mistral-small-2506").status_code == 404
+    assert set(detail["providers"]) == {"anthropic", "vertex", "bedrock", "azure"}
+    # Of the ten, a simulation speaks them all; of the compatible ones none.
+    assert gateway_origin.get("/v1/models/gpt-4o/providers/openrouter").status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from headgate.losses import Loss
@@ -17,11 +18,18 @@ _KEPT_HERE = _SILENT | {"metadata"}
 _NEUTRAL: dict[str, object] = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}}
 
 
-def fit_body(provider: Provider, protocol: Protocol, body: dict[str, Any]) -> tuple[dict[str, Any], list[Loss]]:
-    """``body`` as ``provider`` takes it, and what it has no place for."""
+def fit_body(
+    provider: Provider, protocol: Protocol, body: dict[str, Any], betas: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[Loss]]:
+    """``body`` as ``provider`` takes it, and what it has no place for. ``betas``: those for a Claude model, where the
+    protocol has its place for them in the body."""
+    if protocol == "converse" and betas:
+        own = body.get("additionalModelRequestFields") or {}
+        return {**body, "additionalModelRequestFields": {**own, "anthropic_beta": list(betas)}}, []
     if protocol == "messages" and "model_in_path" in provider.quirks:
-        rest = {name: value for name, value in body.items() if name != "model"}
-        return {"anthropic_version": VERTEX_VERSION, **rest}, []
+        fitted, losses = _without(provider, body, provider.refused, _SILENT, {})
+        fitted.pop("model", None)
+        return {"anthropic_version": VERTEX_VERSION, **fitted}, losses
     if protocol == "responses" and provider.refused_responses:
         return _without(provider, body, provider.refused_responses, _KEPT_HERE, {})
     if protocol != "chat_completions" or not (provider.renamed or provider.refused):
@@ -32,6 +40,7 @@ def fit_body(provider: Provider, protocol: Protocol, body: dict[str, Any]) -> tu
 def _without(
     provider: Provider, body: dict[str, Any], refused: frozenset[str], silent: frozenset[str], renamed: dict[str, str]
 ) -> tuple[dict[str, Any], list[Loss]]:
+    """``body`` without the fields that ``provider`` answers with an error, the others under its names for them."""
     fitted: dict[str, Any] = {}
     losses: list[Loss] = []
     for name, value in body.items():

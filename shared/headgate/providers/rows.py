@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headgate.providers.betas import AZURE_BETAS, BEDROCK_BETAS, VERTEX_BETAS
 from headgate.providers.table import Provider, Setting, index
 
 _OPENAI_PATHS = {"responses": "/responses", "chat_completions": "/chat/completions"}
@@ -20,18 +21,6 @@ COMPATIBLE = frozenset(
 )
 """What servers that call themselves OpenAI-compatible cannot be trusted to know."""
 
-# Cloud platforms answer 400 to a beta they do not know, and they know fewer than Anthropic does.
-_CLOUD_BETAS = frozenset(
-    {
-        "computer-use-2025-01-24",
-        "context-1m-2025-08-07",
-        "context-management-2025-06-27",
-        "interleaved-thinking-2025-05-14",
-        "token-efficient-tools-2025-02-19",
-        "web-search-2025-03-05",
-    }
-)
-
 _VERTEX = "/v1/projects/{project}/locations/{location}"
 
 _GEMINI_API = Provider(
@@ -39,7 +28,10 @@ _GEMINI_API = Provider(
     display_name="Google Gemini API",
     base_url="https://generativelanguage.googleapis.com",
     protocols=("gemini",),
-    paths={"gemini": "/v1beta/models/{model}:streamGenerateContent?alt=sse"},
+    paths={
+        "gemini": "/v1beta/models/{model}:streamGenerateContent?alt=sse",
+        "gemini.count": "/v1beta/models/{model}:countTokens",
+    },
     auth="x_goog_api_key",
     simulated=("gemini",),
 )
@@ -171,8 +163,10 @@ ROWS: tuple[Provider, ...] = (
         protocols=("gemini", "messages", "chat_completions"),
         paths={
             "gemini": f"{_VERTEX}/publishers/google/models/{{model}}:streamGenerateContent?alt=sse",
+            "gemini.count": f"{_VERTEX}/publishers/google/models/{{model}}:countTokens",
             "messages": f"{_VERTEX}/publishers/anthropic/models/{{model}}:streamRawPredict",
             "messages.json": f"{_VERTEX}/publishers/anthropic/models/{{model}}:rawPredict",
+            "messages.count": f"{_VERTEX}/publishers/anthropic/models/count-tokens:rawPredict",
             "chat_completions": f"{_VERTEX}/endpoints/openapi/chat/completions",
         },
         auth="google",
@@ -181,9 +175,10 @@ ROWS: tuple[Provider, ...] = (
             "location": Setting(("GOOGLE_VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION"), "global"),
         },
         key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"),
-        quirks=COMPATIBLE | {"model_in_path", "media_urls", "exclude_domains", "no_source_urls"},
-        betas=_CLOUD_BETAS,
-        simulated=("gemini",),
+        quirks=COMPATIBLE | {"model_in_path", "media_urls", "exclude_domains", "no_source_urls", "search_beta"},
+        refused=frozenset({"container", "inference_geo", "mcp_servers", "service_tier", "speed"}),
+        betas=VERTEX_BETAS,
+        simulated=("gemini", "messages", "chat_completions"),
         with_key=_GEMINI_API,
     ),
     Provider(
@@ -192,12 +187,13 @@ ROWS: tuple[Provider, ...] = (
         aliases=("aws", "aws-bedrock", "amazon", "amazon-bedrock"),
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         protocols=("converse",),
-        paths={"converse": "/model/{model}/converse-stream"},
+        paths={"converse": "/model/{model}/converse-stream", "converse.count": "/model/{model}/count-tokens"},
         auth="aws",
         # Not text/event-stream: the answer is AWS's binary event stream.
         headers={"accept": "application/vnd.amazon.eventstream"},
         settings={"region": Setting(("AWS_REGION", "AWS_DEFAULT_REGION"), "us-east-1")},
         key_variables=("AWS_BEARER_TOKEN_BEDROCK",),
+        betas=BEDROCK_BETAS,
         simulated=("converse",),
     ),
     Provider(
@@ -210,12 +206,15 @@ ROWS: tuple[Provider, ...] = (
             "responses": "/openai/v1/responses",
             "chat_completions": "/openai/v1/chat/completions",
             "messages": "/anthropic/v1/messages",
+            "messages.count": "/anthropic/v1/messages/count_tokens",
         },
         auth="azure",
         headers={"anthropic-version": "2023-06-01"},
         settings={"resource": Setting(("AZURE_RESOURCE_NAME",))},
         key_variables=("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
-        betas=_CLOUD_BETAS,
+        quirks=frozenset({"schema_beta"}),
+        betas=AZURE_BETAS,
+        simulated=("responses", "chat_completions", "messages"),
     ),
     Provider(
         slug="cloudflare",

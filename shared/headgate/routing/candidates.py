@@ -145,7 +145,8 @@ async def reachable(
                 each for each in access.protocols if not route.protocols or each in route.protocols
             ]
             if offered:
-                candidates.append(Candidate(model, route, access, spoken if spoken in offered else offered[0]))
+                protocol = spoken if spoken in offered else offered[0]
+                candidates.append(Candidate(model, route, access.located(route.location), protocol))
     if not candidates:
         providers = ", ".join(dict.fromkeys(route.provider for _, route in pairs))
         raise GatewayError(
