@@ -89,6 +89,7 @@ ANY = target(*MEDIA)
         ("chat_completions", ANY, Media("image", url=HTTP), False),
         ("chat_completions", target("image", quirks=frozenset({"no_media_urls"})), Media("image", url=HTTPS), True),
         ("chat_completions", ANY, Media("file", url=HTTPS), True),
+        ("chat_completions", target("pdf", quirks=frozenset({"document_url"})), Media("file", url=HTTPS), False),
         ("chat_completions", ANY, Media("audio", url=HTTPS), True),
         ("chat_completions", ANY, Media("video", url=HTTPS), False),
         ("messages", ANY, Media("image", url=HTTPS), False),

@@ -104,9 +104,11 @@ def _data_url(url: str, path: str) -> tuple[str, str]:
 
 
 def needs_data(media: Media, target: Target) -> bool:
-    """Whether ``media`` must come as data: only images may be addresses, and not everywhere. What the model lacks is
-    not worth fetching."""
+    """Whether ``media`` must come as data: only images may be addresses, at some vendors documents too, at some
+    neither. What the model lacks is not worth fetching."""
     if not by_address(media) or media.kind == "video" or lacking(media, target) is not None:
+        return False
+    if media.kind == "file" and "document_url" in target.quirks and not target.lacks("pdf"):
         return False
     return media.kind != "image" or "no_media_urls" in target.quirks
 
