@@ -319,8 +319,8 @@ class Credentials:
         return tuple(protocol for protocol in row.protocols if protocol in names)
 
     def _profile(self, row: Provider, given: Given, settings: Mapping[str, str]) -> str:
-        """The credential's own or ``HEADGATE_BEDROCK_PROFILE``, see ``bedrock_regions.choose``. Raises CredentialFault for one that the region
-        does not have: every call would fail."""
+        """The credential's own or ``HEADGATE_BEDROCK_PROFILE``, see ``bedrock_regions.choose``. Raises CredentialFault
+        for one that the region does not have: every call would fail."""
         wanted = given.own.get("profile") or self._first(row.variable("PROFILE")) or bedrock_regions.GLOBAL
         if row.auth != "aws" or wanted in (bedrock_regions.GLOBAL, bedrock_regions.GEOGRAPHIC, bedrock_regions.NONE):
             return wanted
