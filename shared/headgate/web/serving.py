@@ -274,7 +274,8 @@ class TranslatedServing:
                 continue
             match event:
                 case UsageUpdated(usage=usage):
-                    self._usage, self._usage_is_whole = usage, True
+                    # Gemini names the input alone until there is output.
+                    self._usage, self._usage_is_whole = usage, usage.output_total > 0
                 case StartedEvent(usage=usage) if usage is not None:
                     self._usage = usage
                 case Finished():

@@ -76,8 +76,8 @@ class Relay:
         source = self._from
         if source is not None and source in frame:
             frame = frame.replace(source, self._model, 1)
-        elif not (frame := self._learn(frame)):
-            return b""
+        elif not (frame := self._learn(frame)) or self.error is not None:
+            return frame
         if b'"finish_reason":null' not in frame:
             for word in _FINISH.findall(frame):
                 self.finish = word.decode("utf-8", "replace")
