@@ -214,6 +214,8 @@ def test_what_the_vendor_encrypted_for_others_is_left_out(two: Origin, openai: R
     assert not [item for item in served.body["input"] if item.get("id")], "nothing that the vendor would look up"
     message = two.log_row(answer.headers["x-request-id"]).attempts[0]["error"]
     assert "organization_id did not match" in message
+    counted = two.post("/v1/responses/input_tokens", {"model": MODEL, "input": history})
+    assert counted.status_code == 200 and counted.headers["x-headgate-estimated"] == "true", counted.text
     strict = two.post("/v1/responses", body_of("responses", history, stream), headers={"x-headgate-strict": "true"})
     assert strict.status_code == 400
 

@@ -11,6 +11,7 @@ from headgate.protocols.registry import client_side, relay_side, tool_names, ups
 from headgate.protocols.sse import json_bytes
 from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.counting import count_request, counted
+from headgate.routing.affinity import rejects_reasoning
 from headgate.routing.candidates import Candidate
 from headgate.routing.transport import UpstreamFailure
 from headgate.tokens import estimate_request
@@ -61,7 +62,9 @@ async def _ask(call: Call, candidate: Candidate, sent: Mapping[str, Any], reques
     if stream.status >= 300:
         error = upstream_side(protocol).read_error(stream.status, raw, stream.headers)
         # Only the protocol's own vendor counts all that it answers; the platforms refuse to count some of it.
-        if stream.status in (400, 413, 422) and protocol == call.protocol and access.provider.betas is None:
+        refused = stream.status in (400, 413, 422) and protocol == call.protocol and access.provider.betas is None
+        # An answer would go on without reasoning that the provider cannot open, so counting does not fail for it.
+        if refused and not rejects_reasoning(error):
             raise error
         return None
     try:
