@@ -173,6 +173,9 @@ def test_the_simulated_vendor_was_asked_at_its_own_address(everyone: Origin, gat
     assert upstream in named.replace("%3A", ":"), named
     if provider not in MODEL_IN_BODY:
         assert "model" not in recorded.body
+    if provider == "cohere":
+        # It answers in lines of JSON where that is what is accepted.
+        assert recorded.headers["accept"] == "text/event-stream"
 
 
 def test_a_model_falls_back_to_its_next_provider(everyone: Origin, gateway_backends: Backends):
