@@ -76,8 +76,10 @@ def test_its_responses(simulated: Running):
         assert (
             reasoning.content[0].text == "Hm." and message.content[0].text == "Yes." and answer.usage.output_tokens == 0
         )
-        kinds = [event.type for event in client.responses.create(
-            model="openai/gpt-oss-120b", input="[[think:Hm.]] [[tokens:9]]", max_output_tokens=16, stream=True)]  # fmt: skip
+        stream = client.responses.create(
+            model="openai/gpt-oss-120b", input="[[think:Hm.]] [[tokens:9]]", max_output_tokens=16, stream=True
+        )
+        kinds = [event.type for event in stream]
         assert "response.reasoning_text.delta" in kinds and kinds[-1] == "response.completed"
         for fields in ({"tools": [{"type": "custom", "name": "x"}]}, {"reasoning": {"effort": "none"}}):
             with pytest.raises(openai.BadRequestError) as caught:
@@ -88,7 +90,7 @@ def test_its_responses(simulated: Running):
 def test_our_request_is_the_clients(
     client: InferenceClient, simulated: Running, gateway_origin: Origin, gateway_backends: Backends
 ):
-    """The same conversation, said by Anthropic's protocol through the gateway and by Hugging Face's own client."""
+    """The same conversation, by Anthropic's protocol through the gateway and by Hugging Face's own client."""
     call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city":"Oslo"}'}}
     messages = [
         {"role": "system", "content": "Be brief."},
