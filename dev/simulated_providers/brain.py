@@ -5,8 +5,8 @@ answered with a valid instance, a required or named tool is called with argument
 the last user text mentions by name is called too, and after tool results the answer quotes them.
 
 Directives stand in the last user message, in the header ``x-simulate``, in the model's name, or are set beforehand by
-``POST /_behave`` (server.py). ``[[@openai …]]``, ``[[@anthropic …]]``, ``[[@gemini …]]``, ``[[@bedrock …]]`` and
-``[[@cohere …]]`` hold for that vendor only.
+``POST /_behave`` (server.py). ``[[@openai …]]``, ``[[@anthropic …]]``, ``[[@gemini …]]``, ``[[@bedrock …]]``,
+``[[@cohere …]]`` and the names of the dialects (``[[@xai …]]``) hold for that vendor only.
 
 What to say, in the order written:
     [[say:TEXT]]             this text

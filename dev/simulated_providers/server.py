@@ -1,7 +1,7 @@
 """The simulated vendors as one application, and a server for it.
 
 ``/openai/v1``, ``/anthropic/v1``, ``/vertex`` (Gemini, Claude and others), ``/bedrock``, ``/azure`` (OpenAI's models
-and Claude) and ``/cohere`` are the vendors. Beside them, for tests:
+and Claude), ``/cohere`` and the mounts of the dialects (``/xai/v1`` …) are the vendors. Beside them, for tests:
     GET /_recorded?path=&header=&marker=   the requests received (recorder.py), oldest first
     DELETE /_recorded                      forgets them
     POST /_behave                          {"directives", "path", "marker", "times"}: coming requests get these

@@ -28,6 +28,7 @@ from headgate.usage import Usage
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"\\]+)"')
 _ARRAY = re.compile(rb'"content"\s*:\s*\[')
+_COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*\d+')
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 _USAGE = re.compile(r',?\s*"usage"\s*:\s*')
 _SAID = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details", "tool_calls", "function_call")
@@ -45,6 +46,8 @@ class Relay:
         self._target = target
         self._route = f"{target.provider}/{target.model}"
         self._asked = wants_usage(reply)
+        # OpenAI's clients take it that the output's tokens are all of them.
+        self._extra = "reasoning_extra" in target.quirks
         self._model = b'"model":' + json.dumps(reply.model).encode()
         self._from: bytes | None = None
         self.done = False
@@ -123,6 +126,8 @@ class Relay:
                     choice["message"] = plain(choice["message"], self._seal)
         if isinstance(body.get("usage"), dict):
             self._read_usage(body["usage"])
+            if self._extra:
+                body["usage"]["completion_tokens"] = self.usage.output_total
             body["cost"] = write_cost(self.usage, self._reply)
         choices = [choice for choice in body["choices"] if isinstance(choice, dict)]
         self.finish = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
@@ -197,6 +202,8 @@ class Relay:
         if not isinstance(usage, dict):
             return frame if self._asked else _NO_USAGE.sub(b"", frame, count=1)
         self._read_usage(cast("dict[str, Any]", usage))
+        if self._asked and self._extra:
+            frame = _COMPLETION.sub(b'"completion_tokens":%d' % self.usage.output_total, frame, count=1)
         if self._asked:
             last = not chunk.get("choices") or any(each.get("finish_reason") for each in _dicts(chunk["choices"]))
             return self._priced(frame) if last else frame
@@ -235,7 +242,7 @@ class Relay:
         return frame[:at] + b',"cost":' + cost.encode() + frame[at:]
 
     def _read_usage(self, raw: Mapping[str, Any]) -> None:
-        self.usage = read_usage(raw, reasoning_extra="reasoning_extra" in self._target.quirks)
+        self.usage = read_usage(raw, reasoning_extra=self._extra)
 
 
 def said(event: Mapping[str, Any]) -> Iterator[object]:
