@@ -16,8 +16,9 @@ test: $(VENV)/.test check
 check: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
 
+# SECTIONS: some of those that `python -m bench --help` names. litellm installs what it compares with under build/.
 bench: $(VENV)/.test
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench $(SECTIONS)
 
 build:
 	sam build

@@ -9,7 +9,7 @@ import platform
 import time
 from pathlib import Path
 
-from bench import codecs, requests, startup, stores, streams
+from bench import codecs, comparison, growth, requests, startup, stores, streams
 from bench.rig import ROOT, rig
 from bench.rows import Row
 
@@ -19,13 +19,21 @@ _SECTIONS = {
     "start": (startup.measure, 7),
     "requests": (requests.measure, 150),
     "streams": (streams.measure, 5),
+    "litellm": (comparison.measure, 3),
+    "growth": (growth.measure, 15),
 }
+# The one downloads what it compares with, the other needs the history.
+_ON_DEMAND = {"litellm", "growth"}
 
 
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="What the gateway costs")
-    parser.add_argument("sections", nargs="*", help=f"some of {', '.join(_SECTIONS)}; all by default")
+    parser.add_argument(
+        "sections",
+        nargs="*",
+        help=f"some of {', '.join(_SECTIONS)}; by default all but {' and '.join(sorted(_ON_DEMAND))}",
+    )
     parser.add_argument("--quick", action="store_true", help="a fifth of the repetitions")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json", help="where the JSON goes")
     options = parser.parse_args()
@@ -34,7 +42,7 @@ def main() -> None:
     started = time.monotonic()
     results: dict[str, object] = {"machine": _machine()}
     with rig() as running:
-        for name in options.sections or _SECTIONS:
+        for name in options.sections or [name for name in _SECTIONS if name not in _ON_DEMAND]:
             measure, repeats = _SECTIONS[name]
             for title, rows in measure(running, max(2, repeats // 5) if options.quick else repeats).items():
                 results[title] = rows

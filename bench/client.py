@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 class Sample:
     """One request, in milliseconds: until the first byte of the body, until the first of the answer's text (``mark``)
     and until the last as the client sees it, and the function's own time from event to head, which leaves the emulator
-    out."""
+    out (0 where there is none)."""
 
     first_byte: float
     first_text: float
@@ -53,7 +53,8 @@ class Client:
         content = b"".join(parts)
         if answer.status != 200:
             raise RuntimeError(f"{path} answered {answer.status}: {content[:500]!r}")
-        spans = dict(span.split("=") for span in (answer.headers["x-emulator-timing"] or "").split(", "))
+        timing = answer.headers["x-emulator-timing"]
+        spans = dict(span.split("=") for span in timing.split(", ")) if timing else {"function": "0"}
         times = [(moment - started) * 1000 for moment in (first, text or ended, ended)]
         return Sample(*times, function=float(spans["function"]), body=content)
 
@@ -66,6 +67,14 @@ def cpu_seconds(pid: int) -> float:
     """Processor time that a process has used, of all its threads, to the nanosecond."""
     # The clock of a process by its id, as clock_getcpuclockid(3) makes it; /proc counts in hundredths of a second.
     return time.clock_gettime((~pid << 3) | 2)
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """``cpu_seconds`` of a process and of all processes that it has started and that still run."""
+    used = cpu_seconds(pid)
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        used += sum(tree_cpu_seconds(int(child)) for child in (task / "children").read_text().split())
+    return used
 
 
 def resident_mb(pid: int) -> float:

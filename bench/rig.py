@@ -51,11 +51,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Rig:
-    """``instant`` and ``moto`` are environments for functions that use either store; ``key`` is known to both."""
+    """``instant`` and ``moto`` are environments for functions that use either store; ``key`` is known to both.
+    ``upstream`` is the simulated providers' address and ``upstream_pid`` their process."""
 
     instant: Mapping[str, str]
     moto: Mapping[str, str]
     upstream: str
+    upstream_pid: int
     key: str
 
     def gateway(
@@ -93,7 +95,7 @@ def passthrough_function(upstream: str, environment: Mapping[str, str] | None = 
 @contextlib.contextmanager
 def rig() -> Iterator[Rig]:
     """Everything that runs beside the functions, for as long as the context lasts."""
-    with _instant_store() as instant_url, EmbeddedDynamoDB() as moto, _upstream() as upstream:
+    with _instant_store() as instant_url, EmbeddedDynamoDB() as moto, _upstream() as (upstream, pid):
         names = moto.create_tables("bench-")
         shared = {
             **moto.environment(),
@@ -103,7 +105,7 @@ def rig() -> Iterator[Rig]:
         }
         instant = shared | {"AWS_ENDPOINT_URL_DYNAMODB": instant_url}
         key = _create_key(moto.url, None)
-        yield Rig(instant, shared, upstream, _create_key(instant_url, key))
+        yield Rig(instant, shared, upstream, pid, _create_key(instant_url, key))
 
 
 def store_client(url: str) -> AwsJson:
@@ -119,6 +121,13 @@ def _create_key(url: str, key: str | None) -> str:
     finally:
         connection.recreate()
     return made
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -140,11 +149,9 @@ def _instant_store() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _upstream() -> Iterator[str]:
+def _upstream() -> Iterator[tuple[str, int]]:
     """The simulated providers in a process of their own, so that they share no interpreter with the emulator."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "dev.simulated_providers", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
@@ -157,7 +164,7 @@ def _upstream() -> Iterator[str]:
                 if time.monotonic() > until or process.poll() is not None:
                     raise RuntimeError("the simulated providers did not start") from None
                 time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         process.wait(10)

@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from headgate.protocols.gemini import GEMINI_3_QUIRKS
-
-# The one to prefer first: the global profile has the plain price and the most capacity.
-PROFILES = ("global", "us", "eu", "apac", "jp", "au")
+from headgate.providers.bedrock_regions import PROFILES
 
 CATALOG = Path(__file__).parent.parent / "shared" / "headgate" / "catalog"
 
@@ -59,6 +57,11 @@ def price_of(cost: dict[str, Any], rules: dict[str, Any], where: str) -> dict[st
     times = rules.get("cache_write_1h_times_input")
     if times and "cache_write_5m" in price:
         price["cache_write_1h"] = price["input"] * times
+    part = rules.get("cache_read_part_of_input")
+    if part and "cache_read" not in price:
+        if price["input"] % part:
+            raise BadData(f"{where}.cache_read: {price['input']} pico-dollars in {part} parts")
+        price["cache_read"] = price["input"] // part
     if "tiers" in cost:
         price["tiers"] = [
             {"above": int(tier["tier"]["size"])} | price_of(tier, rules, f"{where}.tiers") for tier in cost["tiers"]
@@ -96,7 +99,7 @@ def thinking_of(model: dict[str, Any], slug: str, rules: dict[str, Any]) -> tupl
     if not model.get("reasoning"):
         return "none", []
     options = {option["type"]: option for option in model.get("reasoning_options") or []}
-    efforts = list(options.get("effort", {}).get("values", []))
+    efforts = [] if _fits(rules, "no_effort", model) else list(options.get("effort", {}).get("values", []))
     if slug.startswith("claude-"):
         return ("adaptive" if "max" in efforts else "budget"), efforts
     if rules.get("gemini"):
@@ -154,6 +157,14 @@ def route_of(entry: dict[str, Any], slug: str, rules: dict[str, Any], overlay: d
         quirks |= GEMINI_3_QUIRKS
     if _fits(rules, "zdr", entry):
         route["zdr"] = overlay["zdr_policies"][provider]
+    for pattern, location in rules.get("locations", ()):
+        if re.search(pattern, upstream):
+            route["location"] = location
+    for pattern, names in rules.get("unlisted_profiles", ()):
+        if re.search(pattern, upstream):
+            route["profiles"] = dict.fromkeys(names)
+    if _fits(rules, "needs_profile", entry):
+        route["needs_profile"] = True
     optional = {"protocols": protocols, "quirks": sorted(quirks), "deprecated": entry.get("status") == "deprecated"}
     return route | {name: value for name, value in optional.items() if value}
 

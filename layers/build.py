@@ -29,6 +29,10 @@ MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 AWS_SERVICES = ("dynamodb", "s3", "ssm", "sts")
 """The services whose models botocore keeps. A client for any other one fails with ``UnknownServiceError``."""
 
+UNUSED = ("cffi", "pyasn1", "pyasn1_modules", "pycparser")
+"""Packages that others require and no request reaches: google-auth takes the first of two RSA implementations, which is
+cryptography's own, and that needs of cffi only its compiled half, which lies beside the package."""
+
 _LEFT_OUT_DIRECTORIES = ("test", "tests", "examples", "bin", "__pycache__")
 _LEFT_OUT_SUFFIXES = (".pyi", ".pyx", ".pxd", ".c", ".h")
 # importlib.metadata reads these two at run time (versions; opentelemetry finds its context class by entry point).
@@ -56,6 +60,7 @@ def build_dependencies(source: Path, output: Path, architecture: str) -> None:
         raise BuildError("pip could not install the locked requirements")
     prune_packages(target)
     prune_botocore(target / "botocore", AWS_SERVICES)
+    drop_packages(target, UNUSED)
     shutil.rmtree(target / "boto3" / "data")  # resource descriptions: `boto3.resource` is not used
     compile_tree(output, "/opt")
 
@@ -94,6 +99,15 @@ def prune_packages(target: Path) -> None:
         for path in directory.iterdir():
             if not path.name.startswith(_METADATA_KEPT):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def drop_packages(target: Path, names: Iterable[str]) -> None:
+    """Remove whole packages with what describes them. One that is not there was renamed or is no longer required."""
+    for name in names:
+        if not (target / name).is_dir():
+            raise BuildError(f"the locked requirements have no {name} to leave out")
+        for path in (target / name, *target.glob(f"{name}-*.dist-info")):
+            shutil.rmtree(path)
 
 
 def prune_botocore(package: Path, services: Iterable[str]) -> None:

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 
 @contextmanager
 def token_server(answer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -33,3 +36,21 @@ def token_server(answer: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def service_account(token_uri: str) -> str:
+    """The JSON of a Google service account with a fresh key, of the project ``from-file``."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    return json.dumps(
+        {
+            "type": "service_account",
+            "project_id": "from-file",
+            "private_key_id": "1",
+            "private_key": pem,
+            "client_email": "gateway@from-file.iam.gserviceaccount.com",
+            "token_uri": token_uri,
+        }
+    )

@@ -54,7 +54,8 @@ _MESSAGES = {
 
 @dataclass
 class Refused(Exception):
-    """An error answer: status, message, error type (from the status where not given), extra headers."""
+    """An error answer: status, message, error type (from the status where not given), extra headers; ``faults`` where
+    it was asked for."""
 
     status: int
     message: str
@@ -62,6 +63,7 @@ class Refused(Exception):
     headers: dict[str, str] = field(default_factory=dict)
     html: bool = False
     details: dict[str, Any] | None = None
+    faults: Faults | None = None
 
     def body(self, request_id: str) -> bytes:
         """The answer's body."""
@@ -174,8 +176,10 @@ def known(model: str, extra: tuple[str, ...]) -> bool:
 
 
 def snapshot(model: str) -> str:
-    """The dated name that answers carry."""
-    return _SNAPSHOTS.get(bare(model), bare(model))
+    """The dated name that answers carry. Vertex has the date behind an @, and no name for an undated version but
+    ``default``."""
+    name = bare(model).removesuffix("@default").replace("@", "-")
+    return _SNAPSHOTS.get(name, name)
 
 
 def generation(model: str) -> tuple[str, float]:
@@ -231,7 +235,7 @@ def failure(faults: Faults) -> Refused:
     if status in (500, 503, 529):
         headers["x-should-retry"] = "true"
     message = options.get("message", _MESSAGES.get(status, "Something went wrong"))
-    return Refused(status, message, options.get("type", ""), headers, "html" in options)
+    return Refused(status, message, options.get("type", ""), headers, "html" in options, faults=faults)
 
 
 def headers(request_id: str) -> dict[str, str]:

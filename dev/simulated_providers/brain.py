@@ -5,8 +5,8 @@ answered with a valid instance, a required or named tool is called with argument
 the last user text mentions by name is called too, and after tool results the answer quotes them.
 
 Directives stand in the last user message, in the header ``x-simulate``, in the model's name, or are set beforehand by
-``POST /_behave`` (server.py). ``[[@openai …]]``, ``[[@anthropic …]]``, ``[[@gemini …]]``, ``[[@bedrock …]]`` and
-``[[@cohere …]]`` hold for that vendor only.
+``POST /_behave`` (server.py). ``[[@openai …]]``, ``[[@anthropic …]]``, ``[[@gemini …]]``, ``[[@bedrock …]]``,
+``[[@cohere …]]`` and the names of the dialects (``[[@xai …]]``) hold for that vendor only.
 
 What to say, in the order written:
     [[say:TEXT]]             this text
@@ -281,7 +281,7 @@ def _finish(heard: Heard, chosen: Plan, found: list[Directive]) -> None:
     if heard.stop:
         _stop(heard, chosen)
     if heard.limit is not None:
-        _cut(heard.limit, chosen)
+        _cut(heard.limit, chosen, spares_thoughts=heard.spares_thoughts)
     if forced:
         chosen.finish = forced
 
@@ -300,10 +300,10 @@ def _stop(heard: Heard, chosen: Plan) -> None:
             return
 
 
-def _cut(limit: int, chosen: Plan) -> None:
+def _cut(limit: int, chosen: Plan, *, spares_thoughts: bool) -> None:
     left = limit
     for index, step in enumerate(chosen.steps):
-        if isinstance(step, Search):
+        if isinstance(step, Search) or (spares_thoughts and isinstance(step, Thought)):
             continue
         text = step.arguments if isinstance(step, Call) else step.text
         # A call's name is paid for too.

@@ -28,13 +28,16 @@ def endpoint(dialect: Dialect) -> Callable[[Request], Awaitable[Reply]]:
 
 def _create(world: World, recorded: Recorded, key: str, body: Any, dialect: Dialect) -> Reply:
     heard = read(body, world.models, dialect)
+    heard.spares_thoughts = dialect.spares_thoughts
     chosen = plan(heard, world.outside(recorded))
+    chosen.whole_calls = chosen.whole_calls or dialect.whole_calls
     if chosen.faults.status is not None:
         wrong = refusal(recorded, dialect.failure(chosen.faults), dialect)
         wrong.faults = chosen.faults
         return wrong
+    chosen.whole_calls = chosen.whole_calls or dialect.whole_calls
     tools = (body.get("tools") or []) + (body.get("functions") or [])
-    owner = f"{key}\0{body['model']}\0{body.get('prompt_cache_key') or ''}"
+    owner = f"{key}\0{body['model']}\0{dialect.conversation(recorded, body)}"
     answer = answers.Answer(body, chosen, world.prompts.automatic(owner, blocks(heard, tools)), dialect)
     reply = Reply(recorded, dialect.headers(), faults=chosen.faults, connections=world.connections)
     if body.get("stream"):

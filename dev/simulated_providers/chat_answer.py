@@ -31,6 +31,8 @@ class Answer:
     plan: Plan
     use: CacheUse
     dialect: Dialect
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What a dialect remembers from one chunk to the next."""
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(16)[:29]}")
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -279,12 +281,13 @@ def _texts(
     writer: _Writer, index: int, slot: str, tokens: list[str], cache: FrameCache, *, sound: bool
 ) -> Iterator[None]:
     answer = writer.answer
-    if len(tokens) >= _CACHED_FROM and answer.number == 1 and not sound and not answer.body.get("logprobs"):
+    held_too = len(tokens) >= _CACHED_FROM and not answer.dialect.remembers
+    if held_too and answer.number == 1 and not sound and not answer.body.get("logprobs"):
         options = answer.body.get("stream_options") or {}
         key = (answer.dialect.vendor, slot, answer.body["model"], tuple(sorted(options.items())), "".join(tokens))
 
         def build() -> list[bytes]:
-            held = Answer(answer.body, answer.plan, answer.use, answer.dialect, _HOLDER, _HELD_TIME)
+            held = Answer(answer.body, answer.plan, answer.use, answer.dialect, id=_HOLDER, created=_HELD_TIME)
             return [chunk(held, 0, {slot: token}, size=token) for token in tokens]
 
         old, own = f'"id":"{_HOLDER}"'.encode(), f'"id":"{answer.id}"'.encode()

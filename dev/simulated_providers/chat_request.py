@@ -9,6 +9,7 @@ from .chat_shapes import CREATE
 from .dialect import Dialect
 from .openai_common import Refused
 from .reading import Heard, Item, Tool, media_label
+from .shapes import Problem
 
 
 def read(body: Any, extra: tuple[str, ...], dialect: Dialect) -> Heard:
@@ -18,7 +19,7 @@ def read(body: Any, extra: tuple[str, ...], dialect: Dialect) -> Heard:
     CREATE(body, ())
     model = body["model"]
     if not dialect.knows(model, extra):
-        raise openai.unknown_model(openai.bare(model))
+        raise dialect.unknown_model(openai.bare(model))
     if dialect.checks_model:
         _check_model(body, model)
     _check_options(body)
@@ -28,9 +29,11 @@ def read(body: Any, extra: tuple[str, ...], dialect: Dialect) -> Heard:
     heard.parallel = body.get("parallel_tool_calls") is not False
     heard.thinks = dialect.thinks(model, body.get("reasoning_effort"))
     _read_tools(body, heard)
-    _read_format(body, heard)
+    _read_format(body, heard, dialect)
     _check_pairs(body["messages"])
     for index, message in enumerate(body["messages"]):
+        if message.get("reasoning_content") is not None and not dialect.takes_thoughts:
+            raise Problem("unknown", ("messages", index, "reasoning_content"))
         _read_message(message, heard, index)
     return heard
 
@@ -114,10 +117,10 @@ def _read_choice(chosen: Any, heard: Heard) -> None:
     heard.choice, heard.choice_name = "named", name
 
 
-def _read_format(body: dict[str, Any], heard: Heard) -> None:
+def _read_format(body: dict[str, Any], heard: Heard, dialect: Dialect) -> None:
     wanted: dict[str, Any] = body.get("response_format") or {"type": "text"}
     if wanted["type"] == "json_object":
-        if "json" not in str(body["messages"]).lower():
+        if dialect.json_word and "json" not in str(body["messages"]).lower():
             text = (
                 "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
             )
@@ -204,6 +207,8 @@ def _read_assistant(message: dict[str, Any], texts: list[str], heard: Heard, ind
     refused = bool(message.get("refusal"))
     texts = texts + ([message["refusal"]] if refused else [])
     calls = message.get("tool_calls") or []
+    if message.get("reasoning_content"):
+        heard.items.append(Item("thought", texts=[message["reasoning_content"]]))
     if (
         not texts
         and not calls
@@ -213,6 +218,8 @@ def _read_assistant(message: dict[str, Any], texts: list[str], heard: Heard, ind
     ):
         text = "Invalid value for 'content': expected a string, got null."
         raise Refused(400, text, None, f"messages.[{index}].content")
+    if message.get("reasoning_content"):
+        heard.items.append(Item("thought", texts=[message["reasoning_content"]]))
     if texts:
         heard.items.append(Item("message", "assistant", texts, refused=refused))
     if message.get("audio"):

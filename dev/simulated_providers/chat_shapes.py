@@ -83,6 +83,8 @@ _MESSAGE = tagged(
                 "tool_calls": nullable(array(_CALL, least=1)),
                 "function_call": nullable(_LEGACY),
                 "annotations": nullable(array(_OBJECT)),
+                # Refused later where the vendor does not take it.
+                "reasoning_content": nullable(string()),
             }
         ),
         "tool": record(

@@ -55,6 +55,10 @@ def _create(world: World, recorded: Recorded, key: str) -> Reply:
     reply = Reply(recorded, {"x-simulated": "1"}, faults=chosen.faults, connections=world.connections)
     if body.get("stream"):
         reply.script = answers.script(answer)
+        if "application/json" in recorded.headers.get("accept", ""):
+            # A caller that asks for JSON gets each event as a line of it, without the framing of server-sent events.
+            reply.script = answers.unframed(reply.script)
+            reply.headers["content-type"] = "application/stream+json"
     else:
         reply.body = packed(answers.whole(answer))
     return reply

@@ -192,6 +192,20 @@ def script(answer: Answer) -> Script:
     return Script(writer.frames, writer.deltas, _errors, lambda at: event("simulated-novelty", novelty="new"))
 
 
+def unframed(script: Script) -> Script:
+    """The same stream as lines of JSON."""
+
+    def line(frame: bytes) -> bytes:
+        return frame.partition(b"data: ")[2].rstrip(b"\n") + b"\n"
+
+    return Script(
+        [line(frame) for frame in script.frames],
+        script.deltas,
+        lambda at: [line(frame) for frame in script.error(at)],
+        lambda at: line(script.novel(at)),
+    )
+
+
 def _errors(at: int) -> list[bytes]:
     wrong = {"error": "the model stopped answering", "finish_reason": "ERROR"}
     return [event("message-end", id=str(uuid.uuid4()), delta=wrong)]

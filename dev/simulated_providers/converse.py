@@ -1,4 +1,4 @@
-"""The endpoints of Bedrock's Converse: ``/model/{model}/converse`` and ``/model/{model}/converse-stream``."""
+"""The endpoints of Bedrock's Converse: ``/model/{model}/`` and ``converse``, ``converse-stream``, ``count-tokens``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from . import converse_answer as answers
 from . import converse_request, converse_rules
 from . import converse_wire as bedrock
-from .brain import plan
+from .brain import outside_faults, plan
 from .caches import Block
 from .converse_wire import Refused
 from .delivery import Reply, packed
@@ -23,16 +23,44 @@ from .world import World
 async def create(request: Request) -> Reply:
     """POST /model/{model}/converse and /model/{model}/converse-stream."""
     world: World = request.app.state.world
-    recorded = world.record(request, await request.body())
+    raw = await request.body()
+    recorded = world.record(request, raw)
     model: str = request.path_params["model"]
     try:
-        owner = bedrock.caller(request)
+        caller = bedrock.caller(request, raw)
         if not isinstance(recorded.body, dict):
             raise bedrock.invalid("The request body is not valid JSON.")
-        bedrock.check_model(model, world.models)
+        bedrock.check_model(model, world.models, caller.region)
         converse_request.check(recorded.body)
         converse_rules.check(recorded.body, model)
-        return _create(world, recorded, owner, model, streamed=request.url.path.endswith("converse-stream"))
+        return _create(world, recorded, caller.key, model, streamed=request.url.path.endswith("converse-stream"))
+    except Problem as problem:
+        return _refusal(recorded, bedrock.worded(problem))
+    except Refused as refused:
+        return _refusal(recorded, refused)
+
+
+async def count_tokens(request: Request) -> Reply:
+    """POST /model/{model}/count-tokens."""
+    world: World = request.app.state.world
+    raw = await request.body()
+    recorded = world.record(request, raw)
+    model: str = request.path_params["model"]
+    try:
+        bedrock.caller(request, raw)
+        given = recorded.body.get("input") if isinstance(recorded.body, dict) else None
+        if not isinstance(given, dict) or list(given) != ["converse"]:
+            raise bedrock.invalid("The input must hold exactly one of invokeModel and converse.")
+        bedrock.check_countable(model)
+        faults = outside_faults(world.outside(recorded), "bedrock")
+        if faults.status is not None:
+            raise bedrock.failure(faults)
+        body = given["converse"]
+        unknown = sorted(set(body) - {"messages", "system", "toolConfig", "additionalModelRequestFields"})
+        if unknown:
+            raise bedrock.invalid(f"Unknown parameter in input.converse: {unknown[0]}")
+        converse_request.check(body)
+        return Reply(recorded, bedrock.headers(), packed({"inputTokens": sum(each.tokens for each in prompt(body))}))
     except Problem as problem:
         return _refusal(recorded, bedrock.worded(problem))
     except Refused as refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import uuid
 import zlib
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from . import sigv4
 from .delivery import packed
 from .reading import Faults
 from .shapes import Problem
@@ -78,8 +80,16 @@ def worded(problem: Problem) -> Refused:
     return invalid(f"{text} ({told})" if told else text)
 
 
-def caller(request: Request) -> str:
-    """Who asks: an access key id of a SigV4 signature, or a Bedrock API key. Raises Refused."""
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: a Bedrock key or an access key id, and the region where that is known (a key does not tell it)."""
+
+    key: str
+    region: str | None = None
+
+
+def caller(request: Request, body: bytes) -> Caller:
+    """Who asks, with a SigV4 signature or a Bedrock API key. Raises Refused."""
     given = request.headers.get("authorization", "")
     if not given:
         raise Refused(403, "Missing Authentication Token", "MissingAuthenticationTokenException")
@@ -87,17 +97,51 @@ def caller(request: Request) -> str:
     if "invalid" in rest or scheme not in ("AWS4-HMAC-SHA256", "Bearer"):
         raise Refused(403, "The security token included in the request is invalid.", "UnrecognizedClientException")
     if scheme == "Bearer":
-        return rest
-    if "/bedrock/aws4_request" not in rest or not request.headers.get("x-amz-date"):
-        raise Refused(403, "The request signature we calculated does not match.", "InvalidSignatureException")
-    return rest.partition("Credential=")[2].partition("/")[0]
+        return Caller(rest)
+    try:
+        signer = sigv4.verify(request, body, "bedrock")
+    except sigv4.BadSignature as wrong:
+        raise Refused(403, str(wrong), "InvalidSignatureException") from None
+    return Caller(signer.key, signer.region)
 
 
-def check_model(model: str, extra: tuple[str, ...]) -> None:
-    """Raises Refused for a model that Bedrock does not have."""
-    known = model in extra or model.startswith("arn:aws:bedrock:") or any(maker in model for maker in MAKERS)
-    if not known or "does-not-exist" in model:
+_GEOGRAPHIES = {
+    "us": r"us-(east|west)-\d|ca-(central|west)-1",
+    "us-gov": r"us-gov-(east|west)-1",
+    "eu": r"eu-(central|north|south|west)-\d",
+    "jp": r"ap-northeast-[13]",
+    "au": r"ap-southeast-[246]",
+    "apac": r"ap-.*",
+}
+_PROFILE_ONLY = re.compile(r"anthropic\.claude-(opus-4|sonnet-4-5|haiku-4-5|fable)|meta\.llama4|deepseek\.r1")
+_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:(?P<region>[a-z0-9-]+):(?P<account>\d{12})?:[a-z-]+/[a-zA-Z0-9-:.]+")
+
+
+def check_model(model: str, extra: tuple[str, ...], region: str | None) -> None:
+    """Raises Refused for a model that Bedrock does not have, or not in ``region`` (None: not known)."""
+    if arn := _ARN.fullmatch(model):
+        if region is not None and arn["region"] != region:
+            raise invalid("The provided model identifier is invalid.")
+        return
+    known = model in extra or any(maker in model for maker in MAKERS)
+    if not known or "does-not-exist" in model or "/" in model:
         raise invalid("The provided model identifier is invalid.")
+    profile = model.partition(".")[0]
+    if profile in _GEOGRAPHIES and region is not None and not re.fullmatch(_GEOGRAPHIES[profile], region):
+        raise invalid("The provided model identifier is invalid.")
+    if profile == "global" and (region or "").startswith("us-gov"):
+        raise invalid("The provided model identifier is invalid.")
+    if _PROFILE_ONLY.match(model):
+        raise invalid(
+            f"Invocation of model ID {model} with on-demand throughput isn\u2019t supported. Retry your request with "
+            "the ID or ARN of an inference profile that contains this model."
+        )
+
+
+def check_countable(model: str) -> None:
+    """Raises Refused for all but Claude's own ids: tokens are not counted for a profile."""
+    if not model.startswith("anthropic."):
+        raise invalid("The provided model doesn't support counting tokens.")
 
 
 def family(model: str) -> str:

@@ -52,7 +52,7 @@ async def call(request: Request) -> Reply:
             raise google.invalid("Invalid JSON payload received. Expected an object.")
         body: dict[str, Any] = gemini_request.camelized(recorded.body)
         if method == "countTokens":
-            body = body.get("generateContentRequest", body)
+            body = _counted(body, model, vertex=vertex)
         gemini_request.check(body, vertex=vertex)
         if not google.known(model, world.models):
             raise google.not_found(model, vertex=vertex)
@@ -70,6 +70,22 @@ async def call(request: Request) -> Reply:
         return _refusal(recorded, google.worded(problem), listed=listed)
     except Refused as refused:
         return _refusal(recorded, refused, listed=listed)
+
+
+def _counted(body: dict[str, Any], model: str, *, vertex: bool) -> dict[str, Any]:
+    """What is to be counted. Vertex AI takes the parts of the request side by side; the Gemini API takes ``contents``
+    alone, or the whole request with the model's name in ``generateContentRequest``."""
+    whole = body.get("generateContentRequest")
+    allowed = {"contents", "systemInstruction", "tools", "generationConfig", "model", "instances"} if vertex else set()
+    allowed = allowed or ({"generateContentRequest"} if whole else {"contents"})
+    unknown = sorted(set(body) - allowed)
+    if unknown:
+        raise Problem("unknown", (unknown[0],))
+    if whole is None:
+        return body
+    if whole.get("model") != f"models/{google.bare(model)}":
+        raise google.invalid("The model of generateContentRequest does not match the one in the URL.")
+    return {name: value for name, value in whole.items() if name != "model"}
 
 
 def _answer(

@@ -1,4 +1,5 @@
-"""The endpoints of Anthropic's Messages API: ``/messages``, ``/messages/count_tokens``, ``/models``."""
+"""The endpoints of Anthropic's Messages API (``/messages``, ``/messages/count_tokens``, ``/models``), at Anthropic and
+at the cloud platforms that offer Claude (messages_places.py)."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from .anthropic_common import Refused
 from .brain import outside_faults, plan
 from .caches import Block
 from .delivery import Reply, packed
+from .messages_places import ANTHROPIC, AZURE, VERTEX, Place
 from .messages_request import blocks_of
 from .recorder import Recorded
 from .shapes import Problem
@@ -24,55 +26,86 @@ from .world import World
 _LARGEST = 32 * 1024 * 1024
 
 
-def _refusal(recorded: Recorded, refused: Refused) -> Reply:
-    request_id = anthropic.new_id("req")
+Work = Callable[[World, Recorded, Any, Place], Reply]
+
+
+def _refusal(recorded: Recorded, refused: Refused, place: Place = ANTHROPIC, request: Request | None = None) -> Reply:
+    request_id = place.new_id("req")
     kind = "text/html" if refused.html else "application/json"
+    if place.envelope is not None and request is not None and refused.status in place.fronted:
+        return Reply(
+            recorded,
+            {"x-simulated": "1", **refused.headers},
+            place.envelope(request, refused),
+            status=refused.status,
+            content_type=kind,
+        )
     headers = {**anthropic.headers(request_id), **refused.headers}
     return Reply(recorded, headers, refused.body(request_id), status=refused.status, content_type=kind)
 
 
-def _headers() -> dict[str, str]:
-    return anthropic.headers(anthropic.new_id("req"))
+def _headers(place: Place = ANTHROPIC) -> dict[str, str]:
+    return anthropic.headers(place.new_id("req"))
 
 
-async def _guarded(request: Request, work: Callable[[World, Recorded, Any], Reply], *, counting: bool) -> Reply:
+async def _guarded(request: Request, work: Work, place: Place, *, counting: bool) -> Reply:
     world: World = request.app.state.world
     raw = await request.body()
     recorded = world.record(request, raw)
     try:
-        anthropic.key_of(request)
-        version, betas = anthropic.version_of(request), anthropic.betas_of(request)
+        place.caller(request)
         if len(raw) > _LARGEST:
             raise Refused(413, "Request exceeds the maximum size")
-        body = recorded.body
-        if not isinstance(body, dict):
+        if not isinstance(recorded.body, dict):
             raise Refused(400, "The request body is not valid JSON: expected an object")
+        body, version = place.read(request, recorded.body)
+        betas = anthropic.betas_of(request)
+        place.check_betas(betas, counting=counting)
         messages_request.check(body, betas, counting=counting)
-        if not anthropic.known(body["model"], world.models):
+        if not place.known(body["model"], world.models):
             raise Refused(404, f"model: {anthropic.bare(body['model'])}")
         messages_rules.check(body, version, betas)
-        return work(world, recorded, body)
+        return work(world, recorded, body, place)
     except Problem as problem:
-        return _refusal(recorded, anthropic.worded(problem))
+        return _refusal(recorded, anthropic.worded(problem), place, request)
     except Refused as refused:
-        return _refusal(recorded, refused)
+        reply = _refusal(recorded, refused, place, request)
+        reply.faults = refused.faults or reply.faults
+        return reply
 
 
 async def create(request: Request) -> Reply:
     """POST /messages."""
-    return await _guarded(request, _create, counting=False)
+    return await _guarded(request, _create, ANTHROPIC, counting=False)
 
 
-def _create(world: World, recorded: Recorded, body: Any) -> Reply:
-    chosen = plan(messages_request.heard(body), world.outside(recorded))
+async def create_at_azure(request: Request) -> Reply:
+    """POST /anthropic/v1/messages of an Azure resource."""
+    return await _guarded(request, _create, AZURE, counting=False)
+
+
+async def count_at_azure(request: Request) -> Reply:
+    """POST /anthropic/v1/messages/count_tokens of an Azure resource."""
+    return await _guarded(request, _count, AZURE, counting=True)
+
+
+async def at_vertex(request: Request) -> Reply:
+    """POST …/publishers/anthropic/models/{model}:rawPredict and :streamRawPredict; ``count-tokens`` is a model too."""
+    counting = request.path_params["call"].startswith("count-tokens:")
+    return await _guarded(request, _count if counting else _create, VERTEX, counting=counting)
+
+
+def _create(world: World, recorded: Recorded, body: Any, place: Place) -> Reply:
+    named = "" if place is not VERTEX else body["model"]
+    chosen = plan(messages_request.heard(body), world.outside(recorded) + named)
     if chosen.faults.status is not None:
-        wrong = _refusal(recorded, anthropic.failure(chosen.faults))
-        wrong.faults = chosen.faults
-        return wrong
-    key = recorded.headers.get("x-api-key") or recorded.headers.get("authorization", "").partition(" ")[2]
-    answer = answers.Answer(body, chosen, world.prompts.explicit(f"{key}\0{body['model']}", prompt(body)))
+        raise anthropic.failure(chosen.faults)
+    headers = recorded.headers
+    key = headers.get("x-api-key") or headers.get("api-key") or headers.get("authorization", "").partition(" ")[2]
+    use = world.prompts.explicit(f"{key}\0{body['model']}", prompt(body))
+    answer = answers.Answer(body, chosen, use, id=place.new_id("msg"))
     answers.build(answer)
-    reply = Reply(recorded, _headers(), faults=chosen.faults, connections=world.connections)
+    reply = Reply(recorded, _headers(place), faults=chosen.faults, connections=world.connections)
     if body.get("stream"):
         reply.script = answers.script(answer, world.frames)
     else:
@@ -82,15 +115,15 @@ def _create(world: World, recorded: Recorded, body: Any) -> Reply:
 
 async def count_tokens(request: Request) -> Reply:
     """POST /messages/count_tokens."""
-    return await _guarded(request, _count, counting=True)
+    return await _guarded(request, _count, ANTHROPIC, counting=True)
 
 
-def _count(world: World, recorded: Recorded, body: Any) -> Reply:
+def _count(world: World, recorded: Recorded, body: Any, place: Place) -> Reply:
     faults = outside_faults(world.outside(recorded), "anthropic")
     if faults.status is not None:
-        return _refusal(recorded, anthropic.failure(faults))
+        raise anthropic.failure(faults)
     total = sum(block.tokens for block in prompt(body))
-    return Reply(recorded, _headers(), packed({"input_tokens": total}))
+    return Reply(recorded, _headers(place), packed({"input_tokens": total}))
 
 
 def prompt(body: dict[str, Any]) -> list[Block]:

@@ -136,13 +136,17 @@ def key_of(request: Request) -> str:
             "https://platform.openai.com/account/api-keys.",
         )
     if "invalid" in key:
-        raise Refused(
-            401,
-            f"Incorrect API key provided: {key[:8]}***{key[-4:]}. You can find your API key at "
-            "https://platform.openai.com/account/api-keys.",
-            "invalid_api_key",
-        )
+        raise wrong_key(key)
     return key.strip()
+
+
+def wrong_key(key: str) -> Refused:
+    """The 401 of a key that is unknown or revoked."""
+    text = (
+        f"Incorrect API key provided: {key[:8]}***{key[-4:]}. You can find your API key at "
+        "https://platform.openai.com/account/api-keys."
+    )
+    return Refused(401, text, "invalid_api_key")
 
 
 def bare(model: str) -> str:

@@ -34,9 +34,10 @@ def blocks(heard: Heard, tools: Any) -> list[Block]:
 
 def refusal(recorded: Recorded, refused: Refused, dialect: Dialect = OPENAI) -> Reply:
     """An error answer."""
-    kind = "text/html" if refused.html else "application/json"
-    headers = {**dialect.headers(), **refused.headers}
-    body = refused.page() if refused.html else packed(dialect.error(refused))
+    error = dialect.error(refused)
+    kind = "text/html" if refused.html else "text/plain" if isinstance(error, str) else "application/json"
+    headers = {**(dialect.error_headers or dialect.headers)(), **refused.headers}
+    body = refused.page() if refused.html else error.encode() if isinstance(error, str) else packed(error)
     return Reply(recorded, headers, body, status=refused.status, content_type=kind)
 
 
@@ -66,9 +67,11 @@ async def guarded(request: Request, endpoint: Endpoint, dialect: Dialect, work: 
     recorded = world.record(request, raw)
     try:
         key = dialect.key(request)
+        if key in world.revoked:
+            raise openai.wrong_key(key)
         return work(world, recorded, key, dialect.in_openais_terms(parsed(raw), endpoint), dialect)
     except Problem as problem:
-        return refusal(recorded, openai.worded(problem), dialect)
+        return refusal(recorded, dialect.worded(problem, endpoint), dialect)
     except Refused as refused:
         return refusal(recorded, refused, dialect)
 

@@ -47,7 +47,8 @@ class Heard:
     """What a request asks.
 
     ``choice``: auto, none, required, or ``named`` with ``choice_name``. ``schema`` is the output schema, {} for any
-    object, None for free text. ``thinks``: whether this model thinks under this request. ``limit``: output tokens.
+    object, None for free text. ``thinks``: whether this model thinks under this request. ``limit``: output tokens,
+    without those of thoughts where ``spares_thoughts``.
     """
 
     protocol: str
@@ -62,6 +63,7 @@ class Heard:
     thinks: bool = False
     limit: int | None = None
     stop: list[str] = field(default_factory=list)
+    spares_thoughts: bool = False
     prefill: str = ""
 
 

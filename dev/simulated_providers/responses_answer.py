@@ -254,13 +254,22 @@ def script(answer: Answer, cache: FrameCache) -> Script:
     status = status_of(answer.plan)
     writer.put(f"response.{status}", response=response(answer, status))
     turn = answer.dialect.event
-    frames = [_turned(frame, turn, answer) for frame in writer.frames] if turn else writer.frames
-    return Script(frames, writer.deltas, lambda at: _errors(answer, at), _novel, _shifted)
+    if turn is None:
+        return Script(writer.frames, writer.deltas, lambda at: _errors(answer, at), _novel, _shifted)
+    frames = [_turned(frame, turn, answer) for frame in writer.frames]
+
+    def errors(at: int) -> list[bytes]:
+        return [_turned(frame, turn, answer) for frame in _errors(answer, at)]
+
+    return Script(frames, writer.deltas, errors, _novel, _shifted)
 
 
 def _turned(frame: bytes, turn: Callable[[dict[str, Any], Any], dict[str, Any]], answer: Answer) -> bytes:
     value = turn(json.loads(frame.partition(b"data: ")[2]), answer)
-    return b"event: %b\ndata: %b\n\n" % (value["type"].encode(), packed(value))
+    # What numbers the event stands last, for the one that may have to be moved.
+    value["sequence_number"] = value.pop("sequence_number")
+    name = b"event: %b\n" % value["type"].encode() if answer.dialect.event_lines else b""
+    return b"%bdata: %b\n\n" % (name, packed(value))
 
 
 def _errors(answer: Answer, at: int) -> list[bytes]:

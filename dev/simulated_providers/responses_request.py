@@ -9,7 +9,7 @@ from .dialect import Dialect
 from .openai_common import Refused
 from .reading import Heard, Item, Tool, media_label
 from .responses_shapes import COUNT, CREATE
-from .seals import intact
+from .seals import intact, made_here
 from .shapes import Problem
 
 
@@ -36,7 +36,7 @@ def read(
     if body.get("instructions"):
         heard.system.append(body["instructions"])
     _read_tools(body, heard)
-    _read_format(body, heard)
+    _read_format(body, heard, dialect)
     given = body.get("input") or []
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
     _check_pairs(items)
@@ -98,10 +98,10 @@ def _read_choice(chosen: dict[str, Any], heard: Heard) -> None:
         heard.choice, heard.choice_name = "named", str(kind)
 
 
-def _read_format(body: dict[str, Any], heard: Heard) -> None:
+def _read_format(body: dict[str, Any], heard: Heard, dialect: Dialect) -> None:
     wanted: dict[str, Any] = (body.get("text") or {}).get("format") or {"type": "text"}
     if wanted["type"] == "json_object":
-        if "json" not in str(body.get("input")).lower() + str(body.get("instructions")).lower():
+        if dialect.json_word and "json" not in str(body.get("input")).lower() + str(body.get("instructions")).lower():
             text = (
                 "Response input messages must contain the word 'json' in some form to use 'text.format' of type "
                 "'json_object'."
@@ -147,11 +147,11 @@ def _check_reasoning(items: list[dict[str, Any]], key: str, stored: Any, *, stor
             continue
         sealed = item.get("encrypted_content")
         if sealed is not None and not intact(sealed, "reasoning", key):
-            short = f"{sealed[:4]}...{sealed[-4:]}"
-            text = (
-                f"The encrypted content {short} could not be verified. Reason: Encrypted content could not be "
-                "decrypted or parsed."
-            )
+            what = f"for item {item['id']}" if item.get("id") else f"{sealed[:4]}...{sealed[-4:]}"
+            reason = "could not be decrypted or parsed."
+            if made_here(sealed, "reasoning"):
+                reason = "organization_id did not match the target organization."
+            text = f"The encrypted content {what} could not be verified. Reason: Encrypted content {reason}"
             raise Refused(400, text, "invalid_encrypted_content")
         following = items[index + 1] if index + 1 < len(items) else {"role": "user"}
         alone = following.get("role") in ("user", "system", "developer") or str(following.get("type")).endswith(

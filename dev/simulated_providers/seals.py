@@ -29,14 +29,24 @@ def seal(kind: str, bound_to: str, model: str) -> str:
 
 def intact(token: object, kind: str, bound_to: str) -> bool:
     """Whether ``token`` is a seal of ``kind`` made here for ``bound_to``."""
+    held = _held(token)
+    return held is not None and held["k"] == kind and held["h"] == _digest(bound_to)
+
+
+def made_here(token: object, kind: str) -> bool:
+    """Whether ``token`` is a seal of ``kind`` made here, whomever for."""
+    held = _held(token)
+    return held is not None and held["k"] == kind
+
+
+def _held(token: object) -> dict[str, str] | None:
     if not isinstance(token, str):
-        return False
+        return None
     try:
         data = base64.b64decode(token, validate=True)
         mac, payload = data[:_MAC], data[_MAC:]
         if not hmac.compare_digest(mac, hmac.new(_KEY, payload, hashlib.sha256).digest()[:_MAC]):
-            return False
-        held = json.loads(payload)
+            return None
+        return json.loads(payload)
     except ValueError:
-        return False
-    return held["k"] == kind and held["h"] == _digest(bound_to)
+        return None

@@ -1,7 +1,7 @@
 """The simulated vendors as one application, and a server for it.
 
-``/openai/v1``, ``/anthropic/v1``, ``/vertex`` (Gemini), ``/bedrock`` and ``/cohere`` are the vendors. Beside them, for
-tests:
+``/openai/v1``, ``/anthropic/v1``, ``/vertex`` (Gemini, Claude and others), ``/bedrock``, ``/azure`` (OpenAI's models
+and Claude), ``/cohere`` and the mounts of the dialects (``/xai/v1`` …) are the vendors. Beside them, for tests:
     GET /_recorded?path=&header=&marker=   the requests received (recorder.py), oldest first
     DELETE /_recorded                      forgets them
     POST /_behave                          {"directives", "path", "marker", "times"}: coming requests get these
@@ -31,6 +31,7 @@ from .recorder import Recorded
 from .world import Behaviour, World
 
 _ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_CLAUDE = "projects/{project}/locations/{location}/publishers/anthropic/models/{call:path}"
 
 
 def create_app(*, models: tuple[str, ...] = ()) -> Starlette:
@@ -47,9 +48,14 @@ def create_app(*, models: tuple[str, ...] = ()) -> Starlette:
         Route(f"{anthropic}/models/{{model:path}}", messages.models),
         Route("/openai/{rest:path}", openai_http.no_such_path, methods=_ANY),
         Route("/anthropic/{rest:path}", messages.no_such_path, methods=_ANY),
+        Route(f"/vertex/v1/{_CLAUDE}", messages.at_vertex, methods=["POST"]),
         *gemini.routes(),
-        Route("/bedrock/model/{model}/converse", converse.create, methods=["POST"]),
-        Route("/bedrock/model/{model}/converse-stream", converse.create, methods=["POST"]),
+        Route("/azure/anthropic/v1/messages", messages.create_at_azure, methods=["POST"]),
+        Route("/azure/anthropic/v1/messages/count_tokens", messages.count_at_azure, methods=["POST"]),
+        # An ARN has slashes, escaped or not.
+        Route("/bedrock/model/{model:path}/converse", converse.create, methods=["POST"]),
+        Route("/bedrock/model/{model:path}/converse-stream", converse.create, methods=["POST"]),
+        Route("/bedrock/model/{model:path}/count-tokens", converse.count_tokens, methods=["POST"]),
         Route("/cohere/v2/chat", cohere.create, methods=["POST"]),
         Route("/_recorded", _recorded, methods=["GET", "DELETE"]),
         Route("/_behave", _behave, methods=["POST", "DELETE"]),

@@ -29,7 +29,8 @@ class Behaviour:
 
 @dataclass
 class World:
-    """Everything that outlives a request. ``models`` are accepted besides each vendor's own families."""
+    """Everything that outlives a request. ``models`` are accepted besides each vendor's own families. ``revoked``:
+    OpenAI keys that are no longer good."""
 
     models: tuple[str, ...] = ()
     recorder: Recorder = field(default_factory=Recorder)
@@ -37,6 +38,7 @@ class World:
     frames: FrameCache = field(default_factory=FrameCache)
     connections: Connections = field(default_factory=dict)
     behaviours: list[Behaviour] = field(default_factory=list)
+    revoked: set[str] = field(default_factory=set)
     stored_items: OrderedDict[str, None] = field(default_factory=OrderedDict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,4 +77,5 @@ class World:
         self.prompts.clear()
         with self.lock:
             self.behaviours.clear()
+            self.revoked.clear()
             self.stored_items.clear()

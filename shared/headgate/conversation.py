@@ -113,14 +113,15 @@ Part = Text | Refusal | Thought | Media | OpaquePart
 class Sealed:
     """Provider-made bytes that only the provider that made them can read: a thinking signature, a redacted block,
     ``encrypted_content``, a thought signature. ``protocol`` is the upstream protocol; ``provider`` and ``model`` are
-    None when a client replays the provider's own bytes directly. ``kind``: how the wire carried it. ``credential``: the
-    public id of the provider's account that made it, None where that is not known."""
+    None when a client replays the provider's own bytes directly. ``kind``: how the wire carried it; ``call`` only
+    inside a token, for the signature of the tool call behind it, where a frontend cannot sign calls. ``credential``:
+    the public id of the provider's account that made it, None where that is not known."""
 
     protocol: str
     data: str
     provider: str | None = None
     model: str | None = None
-    kind: Literal["signature", "redacted", "encrypted"] = "signature"
+    kind: Literal["signature", "redacted", "encrypted", "call"] = "signature"
     credential: str | None = None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -13,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from tests.deploy.rendering import ROOT
+from tests.token_server import token_server
 
 LAYER, RUN, TEST = "layers/dependencies/requirements.txt", "requirements/run.txt", "requirements/test.txt"
 SAM_CLI = "requirements/sam-cli.txt"
@@ -74,6 +77,39 @@ def test_what_only_an_installer_reads_is_left_out(tmp_path: Path) -> None:
     build.prune_packages(tmp_path)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == set(keep)
+
+
+def test_a_package_is_left_out_with_its_description(tmp_path: Path) -> None:
+    for name in ("pyasn1", "pyasn1-1.dist-info", "pyasn1_modules", "pyasn1_modules-1.dist-info", "google"):
+        (tmp_path / name).mkdir()
+    build.drop_packages(tmp_path, ["pyasn1"])
+    assert {path.name for path in tmp_path.iterdir()} == {"pyasn1_modules", "pyasn1_modules-1.dist-info", "google"}
+    with pytest.raises(build.BuildError, match="no pyasn1 to leave out"):
+        build.drop_packages(tmp_path, ["pyasn1"])
+
+
+def test_a_google_token_is_had_with_what_the_layer_has() -> None:
+    """google-auth's own transports need more, which the test environment has for other reasons."""
+    absent = {*build.UNUSED, "packaging", "requests", "aiohttp"}
+    assert not {entry for entry in pins(LAYER) for name in absent - set(build.UNUSED) if entry.startswith(f"{name}==")}
+    code = f"""
+import asyncio, sys
+sys.modules.update(dict.fromkeys({sorted(absent)!r}))
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+import google.auth.aws
+key = rsa.generate_private_key(65537, 2048)
+form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+info = dict(private_key=key.private_bytes(*form).decode(), client_email="a@b.example", token_uri=sys.argv[1])
+from headgate.providers.auth_tokens import google
+print(asyncio.run(google(info | dict(type="service_account"))("", b"")))
+"""
+    with token_server({"access_token": "ya29.t", "expires_in": 3600, "token_type": "Bearer"}) as (address, forms):
+        command = [sys.executable, "-c", code, address]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "shared")}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("{'authorization': 'Bearer ya29.t'}", "")
+    assert len(forms) == 1 and "assertion=" in forms[0]
 
 
 def test_botocore_keeps_the_services_that_are_called(tmp_path: Path) -> None:

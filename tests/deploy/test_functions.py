@@ -134,8 +134,9 @@ def test_log_groups_are_kept_for_a_limited_time(function: str) -> None:
 
 def test_a_changed_parameter_publishes_a_new_version() -> None:
     """The URLs serve the alias. The version's logical id does not depend on parameters, so its description must hold
-    every parameter that the function depends on, or a new value would not take effect. It must hold no other one:
-    Lambda refuses to publish a version without a change."""
+    every parameter that the function depends on, or a new value would not take effect; itself or through a layer, whose
+    version number it holds and whose description makes a new version of it. It must hold no other one: Lambda refuses
+    to publish a version without a change."""
     template = load_template()
     shared = template["Globals"]["Function"]
     not_in_a_version = {"ReservedConcurrentExecutions"}
@@ -144,10 +145,16 @@ def test_a_changed_parameter_publishes_a_new_version() -> None:
     for condition in ("Snapshots", "Edge"):
         expected |= references(template["Conditions"][condition])
     for name in FUNCTIONS:
-        described = references(template["Resources"][name]["Properties"]["VersionDescription"]) & set(
-            template["Parameters"]
-        )
-        assert described == expected
+        named = references(template["Resources"][name]["Properties"]["VersionDescription"])
+        for layer in [each for each in named if each.endswith("Layer")]:
+            named |= references(template["Resources"][layer]["Properties"]["Description"])
+        assert named & set(template["Parameters"]) == expected
+
+
+def test_the_layers_of_both_processors_describe_the_same() -> None:
+    resources = load_template()["Resources"]
+    descriptions = [resources[f"Dependencies{name}Layer"]["Properties"]["Description"] for name in ("Arm64", "X8664")]
+    assert descriptions[0] == descriptions[1]
 
 
 @pytest.mark.parametrize("layer", ["DependenciesArm64Layer", "RuntimeLayer", "ProductLayer"])
@@ -173,6 +180,12 @@ def test_a_version_description_fits() -> None:
     }
     parameters |= {"EdgeDomain": "true", "LogLevel": "WARNING", "MemorySize": 10240}
     parameters |= {"StateRetentionDays": 3650, "RequestLogRetentionDays": 3650}
+    parameters |= {"BedrockRegion": "ap-southeast-2", "BedrockProfile": "geographic"}
+    parameters |= {"Providers": "p" * 100, "ZdrProviders": "z" * 100, "CatalogObject": "c" * 128}
+    parameters |= {"VertexProject": "v" * 30, "VertexLocation": "l" * 24}
+    parameters |= {"AzureResource": "a" * 64, "CloudflareAccount": "0" * 32}
+    for layer in of_type(render(parameters), "AWS::Lambda::LayerVersion").values():
+        assert isinstance(layer["Description"], str) and len(layer["Description"]) <= 256
     for _, description in versions(None, **parameters).values():
         text = description["Fn::Sub"][0].replace("${Layers}", "99999.99999.99999")
         assert "${" not in text

@@ -71,8 +71,61 @@ def test_a_function_may_do_what_it_does_and_no_more(function: str) -> None:
     assert granted == GRANTS[function] | {("logs:CreateLogStream", group), ("logs:PutLogEvents", group)}
 
 
+BEDROCK = "arn:aws:bedrock"
+ASKS_BEDROCK = {
+    (action, resource)
+    for action in ("bedrock:InvokeModelWithResponseStream", "bedrock:CountTokens")
+    for resource in (
+        f"{BEDROCK}:*::foundation-model/*",
+        f"{BEDROCK}:us-west-2:111122223333:inference-profile/*",
+        f"{BEDROCK}:us-west-2:111122223333:application-inference-profile/*",
+    )
+}
+
+
+def grants(rendered: dict[str, Any], function: str) -> set[tuple[str, str]]:
+    return {
+        (action, _name(resource))
+        for statement in statements(rendered, function)
+        for action in _several(statement["Action"])
+        for resource in _several(statement["Resource"])
+    }
+
+
+@pytest.mark.parametrize("function", GRANTS)
+@pytest.mark.parametrize(
+    ("parameters", "inference", "everyone"),
+    [
+        ({"BedrockRegion": "us-west-2"}, ASKS_BEDROCK, set[tuple[str, str]]()),
+        (
+            {"CatalogObject": "my-bucket/own/models.json"},
+            set(),
+            {("s3:GetObject", "arn:aws:s3:::my-bucket/own/models.json")},
+        ),
+        (
+            {"CatalogParameter": "/llm/models"},
+            set(),
+            {("ssm:GetParameter", "arn:aws:ssm:eu-central-1:111122223333:parameter/llm/models")},
+        ),
+    ],
+    ids=["bedrock", "catalog in S3", "catalog in SSM"],
+)
+def test_a_switch_grants_what_it_needs_and_no_more(
+    function: str, parameters: dict[str, str], inference: set[tuple[str, str]], everyone: set[tuple[str, str]]
+) -> None:
+    added = grants(render(parameters), function) - grants(render(), function)
+    assert added == (everyone if function == "ModelsFunction" else inference | everyone)
+
+
 def test_no_policy_names_everything() -> None:
-    rendered = render({"EdgeDomain": "true", "SecretsKeyArn": "arn:aws:kms:eu-central-1:111122223333:key/abc"})
+    rendered = render(
+        {
+            "EdgeDomain": "true",
+            "SecretsKeyArn": "arn:aws:kms:eu-central-1:111122223333:key/abc",
+            "BedrockRegion": "us-west-2",
+            "CatalogObject": "b/c",
+        }
+    )
     for function in GRANTS:
         for statement in statements(rendered, function):
             assert not any("*" in action for action in _several(statement["Action"]))

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,31 @@ def test_the_common_domain_reaches_every_function() -> None:
         assert {"POST", "DELETE", "GET", "OPTIONS"} <= set(entry["AllowedMethods"])
     for function in of_type(rendered, "AWS::Lambda::Function").values():
         assert function["Environment"]["Variables"]["HEADGATE_ORIGIN_SECRET"] == secret
+
+
+@pytest.mark.parametrize(
+    ("path", "function"),
+    [
+        ("/v1/providers", "Models"),
+        ("/v1/models", "Models"),
+        ("/v1/models/providers/bedrock/models", "Models"),
+        ("/v1/models/anthropic/claude-sonnet-4-6/providers/vertex", "Models"),
+        ("/v1/models/authors/mistral", "Models"),
+        ("/providers/bedrock", "Models"),
+        ("/v1/responses/input_tokens", "Responses"),
+        ("/v1/responses/resp_1", "Responses"),
+        ("/v1/messages/count_tokens", "Messages"),
+        ("/v1/chat/completions", "ChatCompletions"),
+    ],
+)
+def test_the_common_domain_leads_each_path_to_its_function(path: str, function: str) -> None:
+    config = render({"EdgeDomain": "true"})["Resources"]["EdgeDistribution"]["Properties"]["DistributionConfig"]
+    behaviours = config["CacheBehaviors"]
+    found = next(
+        (each for each in behaviours if fnmatchcase(path, each["PathPattern"])), config["DefaultCacheBehavior"]
+    )
+    (origin,) = [each for each in config["Origins"] if each["Id"] == found["TargetOriginId"]]
+    assert references(origin["DomainName"]) == {f"{function}FunctionUrl"}
 
 
 def test_the_common_domain_may_have_a_name_of_its_own() -> None:

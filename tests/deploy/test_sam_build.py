@@ -37,7 +37,8 @@ def test_layers_stay_small(built: Path) -> None:
     for architecture_layer in LAYERS:
         layers = (architecture_layer, "RuntimeLayer", "ProductLayer")
         size = sum(path.stat().st_size for layer in layers for path in (built / layer).rglob("*") if path.is_file())
-        assert size < 45_000_000  # Lambda's limit is 250 MB; what is shipped is loaded on every cold start
+        # Lambda's limit is 250 MB. cryptography, for Google's service accounts, is 15 of these.
+        assert size < 52_000_000
 
 
 def test_what_lambda_starts_is_there(built: Path) -> None:

@@ -132,16 +132,16 @@ async def test_bedrock_is_called_by_the_inference_profile_at_its_own_price(catal
     plain = "anthropic.claude-sonnet-4-5-20250929-v1:0"
     route = await at()
     assert route and route.model == f"global.{plain}" and route.price.input == 3_000_000
-    route = await at(HEADGATE_BEDROCK_PROFILE="eu")
+    route = await at(HEADGATE_BEDROCK_PROFILE="eu", AWS_REGION="eu-west-1")
     assert route and route.model == f"eu.{plain}" and route.price.input == 3_300_000
-    route = await at(HEADGATE_BEDROCK_PROFILE="none")
-    assert route and route.model == plain
+    assert await at(HEADGATE_BEDROCK_PROFILE="none") is None, "it cannot be called without a profile"
     route = await at(HEADGATE_BEDROCK_MODEL_IDS=f"{plain}=arn:aws:bedrock:us-east-1:1:application-inference-profile/x")
     assert route and route.model.endswith("profile/x")
-    fable = catalog.find("claude-fable-5")
-    assert fable is not None
-    offer = next(route for route in fable.routes if route.provider == "bedrock")
-    assert await at(HEADGATE_BEDROCK_PROFILE="none") is None, "it cannot be called without a profile"
+    newer = catalog.find("claude-sonnet-4-6")
+    assert newer is not None
+    offer = next(route for route in newer.routes if route.provider == "bedrock")
+    route = await at(HEADGATE_BEDROCK_PROFILE="none")
+    assert route and route.model == "anthropic.claude-sonnet-4-6"
 
 
 async def test_only_the_deployments_that_azure_has_are_offered(catalog: Catalog):

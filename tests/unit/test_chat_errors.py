@@ -67,11 +67,56 @@ OPENAI = (
         (
             422,
             b'{"detail":[{"loc":["body"],"msg":"x"}]}',
-            '[{"loc": ["body"], "msg": "x"}]',
+            "x",
             "invalid_request_error",
             None,
             None,
         ),
+        (
+            422,
+            b'{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","metadata"],"msg":"Extra '
+            b'inputs are not permitted","input":{}},{"type":"missing","loc":["body","model"],"msg":"Field required"}]},'
+            b'"type":"invalid_request_error","param":null,"code":null}',
+            "Extra inputs are not permitted (metadata); Field required (model)",
+            "invalid_request_error",
+            None,
+            "metadata",
+        ),
+        (
+            400,
+            b'{"object":"error","message":"Invalid model: x","type":"invalid_model","param":null,"code":"1500"}',
+            "Invalid model: x",
+            "invalid_model",
+            "model_not_found",
+            None,
+        ),
+        (
+            429,
+            b'{"object":"error","message":"Rate limit exceeded","type":"rate_limited","param":null,"code":"1300",'
+            b'"raw_status_code":429}',
+            "Rate limit exceeded",
+            "rate_limited",
+            "1300",
+            None,
+        ),
+        (
+            400,
+            b'{"errors":[{"message":"AiError: Bad input: Error: x","code":5006}],"success":false,"result":{},'
+            b'"messages":[]}',
+            "AiError: Bad input: Error: x",
+            "invalid_request_error",
+            "5006",
+            None,
+        ),
+        (
+            400,
+            b'{"errors":[{"message":"No such model @cf/x or task","code":5007}],"success":false}',
+            "No such model @cf/x or task",
+            "invalid_request_error",
+            "model_not_found",
+            None,
+        ),
+        (500, b'{"detail":{"error":"inference failed"}}', "inference failed", "server_error", None, None),
         (500, b'{"detail":"boom"}', "boom", "server_error", None, None),
     ],
 )

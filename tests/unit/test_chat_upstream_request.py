@@ -192,7 +192,8 @@ def test_user_media():
 def test_content_that_cannot_be_said_is_refused(item):
     with pytest.raises(GatewayError) as caught:
         write_request(Request("m", (item,)), TARGET)
-    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "unsupported_content", "input[0]")
+    at = "input[0].content[0]" if isinstance(item, Message) and item.role == "user" else "input[0]"
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "unsupported_content", at)
 
 
 def test_a_model_known_not_to_see_is_not_shown_images():

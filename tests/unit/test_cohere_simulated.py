@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import cohere
+import httpx
 import pytest
 
 from dev.simulated_providers import Running, serve
@@ -221,3 +222,18 @@ def test_errors_in_the_stream():
         assert isinstance(events[-1], Failed)
     novel = answered(Request("x", (user("[[novel]] a"),)))
     assert novel.finished is not None and novel.finished.reason == "stop"
+
+
+def test_a_caller_that_asks_for_json_gets_lines_of_it(vendors: Running):
+    body = {
+        "model": "command-a-03-2025",
+        "messages": [{"role": "user", "content": "[[say:Two words]]"}],
+        "stream": True,
+    }
+    url, key = f"{vendors.url}/cohere/v2/chat", {"authorization": "Bearer co-test"}
+    framed = httpx.post(url, json=body, headers={**key, "accept": "text/event-stream"}).text
+    lines = httpx.post(url, json=body, headers={**key, "accept": "application/json"}).text
+    events = [json.loads(line) for line in lines.splitlines()]
+    assert [event["type"] for event in events] == [line[7:] for line in framed.splitlines() if line[:7] == "event: "]
+    said = [event["delta"]["message"]["content"]["text"] for event in events if event["type"] == "content-delta"]
+    assert "".join(said) == "Two words"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -13,6 +14,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 SLOW = ("boto3", "botocore.client", "botocore.session", "pydantic.v1", "aws_xray_sdk")
+# Only a provider that needs it pays for it, with its first request.
+SIGNERS = ("google.auth", "cryptography", "cffi", "urllib3", "botocore.auth", "botocore.eventstream")
+# The vendors' own packages are there for tests. The product imports none, nor a tokenizer that downloads its tables.
+VENDORS = ("openai", "anthropic", "google.genai", "cohere", "mistralai", "xai_sdk", "huggingface_hub", "tiktoken")
+UNWANTED = (*SLOW, *SIGNERS, *VENDORS)
 START = f"""
 import asyncio, json, sys
 sent = []
@@ -23,7 +29,7 @@ async def start():
     async with app.app.router.lifespan_context(app.app):
         pass
 asyncio.run(start())
-print(json.dumps([sent, [name for name in {SLOW!r} if name in sys.modules]]))
+print(json.dumps([sent, [name for name in {UNWANTED!r} if name in sys.modules]]))
 """
 
 
@@ -44,3 +50,15 @@ def test_a_cold_start_sends_nothing_and_imports_nothing_in_vain(function: str):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [[], []]
+
+
+def test_no_source_names_a_vendors_package_or_a_tokenizer():
+    found: set[str] = set()
+    for path in [*ROOT.glob("shared/**/*.py"), *ROOT.glob("functions/**/*.py"), *ROOT.glob("layers/runtime/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+    assert "httpx" in found
+    assert not {name for name in found for vendor in VENDORS if name == vendor or name.startswith(f"{vendor}.")}

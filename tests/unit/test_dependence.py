@@ -72,7 +72,13 @@ def test_protocols_do_not_know_each_other_and_do_no_input_or_output():
 
 
 def test_only_the_named_modules_touch_the_network():
-    allowed = ("headgate.routing.transport", "headgate.storage", "headgate.cli", "headgate.providers.auth")
+    allowed = (
+        "headgate.routing.transport",
+        "headgate.routing.media",
+        "headgate.storage",
+        "headgate.cli",
+        "headgate.providers.auth",
+    )
     for source, target in imports():
         if target.split(".")[0] in ("httpx", "boto3", "botocore", "socket"):
             assert source.startswith(allowed), f"{source} imports {target}"

@@ -174,6 +174,32 @@ def test_a_search_gives_citations_a_call_and_its_price(target, billed):
     assert answer.finished.reason == "stop"
 
 
+def test_offsets_count_bytes_and_ours_count_characters():
+    text = "Où ? À Zürich 🌊. À Zürich 🌊."
+    raw = text.encode()
+    # The same words twice: only the offsets tell which are meant.
+    at = raw.rindex("À".encode())
+    metadata = {
+        "webSearchQueries": ["Zürich"],
+        "groundingChunks": [{"web": {"uri": "https://a.example/", "title": "a"}}],
+        "groundingSupports": [
+            {"segment": {"endIndex": 5, "text": "Où ?"}, "groundingChunkIndices": [0]},
+            {
+                "segment": {"startIndex": at, "endIndex": len(raw), "text": "À Zürich 🌊."},
+                "groundingChunkIndices": [0],
+            },
+        ],
+    }
+    middle = len(text) // 2
+    lines = [chunk([{"text": text[:middle]}]), chunk([{"text": text[middle:]}], "STOP")]
+    last = json.loads(lines[1])
+    last["candidates"][0]["groundingMetadata"] = metadata
+    message, _ = fold(read([lines[0], json.dumps(last).encode()])).items
+    assert message.parts[0].text == text
+    spans = [(each.start, each.end) for each in message.parts[0].citations]
+    assert spans == [(0, 4), (text.rindex("À"), len(text))]
+
+
 def test_recited_sources_are_citations():
     (message,) = items("recitation")
     assert message.parts[0].citations == (Citation("https://books.example.com/moby", start=0, end=16),)

@@ -139,3 +139,12 @@ def test_usage_survives_the_wire(usage: Usage) -> None:
         web_searches=usage.web_searches,
         raw=raw,
     )
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_googles_own_errors_in_front_of_claude_are_read(listed: bool) -> None:
+    error = {"error": {"code": 429, "message": "Quota exceeded for base model", "status": "RESOURCE_EXHAUSTED"}}
+    read = read_error(429, json.dumps([error] if listed else error).encode(), {"retry-after": "3"})
+    assert (read.status, read.type, read.message) == (429, "rate_limit_error", "Quota exceeded for base model")
+    assert read.retry_after == 3
+    assert "no message" in read_error(500, b"[]", {}).message

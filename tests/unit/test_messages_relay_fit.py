@@ -90,5 +90,10 @@ def test_a_tool_loop_without_its_thoughts_goes_on_without_thinking():
     out, losses = sent("claude-haiku-4-5", thinking=thinking, messages=bare)
     assert "thinking" not in out and [loss.code for loss in losses] == ["thinking_dropped"]
     thought = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
+    spoken = [{"role": "user", "content": "Hi"}, CALL, RESULT]
+    assert "thinking" not in sent("claude-haiku-4-5", thinking=thinking, messages=spoken)[0], "a question in one string"
+    assert "thinking" not in sent("claude-opus-4-6", thinking=thinking, messages=spoken)[0], (
+        "also where effort is known"
+    )
     whole = [bare[0], {**CALL, "content": [thought, *CALL["content"]]}, RESULT]
     assert sent("claude-haiku-4-5", thinking=thinking, messages=whole)[0]["thinking"] == thinking

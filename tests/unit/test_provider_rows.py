@@ -4,8 +4,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from headgate.catalog.catalog import Catalog
 from headgate.errors import GatewayError
@@ -16,7 +14,7 @@ from headgate.providers.rows import COMPATIBLE, PROVIDERS, find_provider
 from headgate.providers.table import Provider, index
 from headgate.routing.candidates import Candidate, reachable, resolve
 from headgate.web.headers import upstream_headers
-from tests.token_server import token_server
+from tests.token_server import service_account, token_server
 
 CATALOG = Catalog.bundled()
 
@@ -25,23 +23,6 @@ async def access(slug: str, **environ: str) -> Access:
     found = await Credentials(environ).access(PROVIDERS[slug])
     assert found is not None, slug
     return found
-
-
-def service_account(token_uri: str) -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-    return json.dumps(
-        {
-            "type": "service_account",
-            "project_id": "from-file",
-            "private_key_id": "1",
-            "private_key": pem,
-            "client_email": "gateway@from-file.iam.gserviceaccount.com",
-            "token_uri": token_uri,
-        }
-    )
 
 
 @pytest.mark.parametrize(
@@ -158,9 +139,12 @@ async def test_only_the_providers_that_the_deployment_lists_are_used():
 async def test_a_simulation_stands_in_only_where_there_is_one():
     credentials = Credentials({}, simulated_url="http://127.0.0.1:9")
     found = {slug for slug, row in PROVIDERS.items() if await credentials.access(row)}
-    assert found == {"openai", "anthropic", "vertex", "bedrock", "cohere"}
-    vertex = await credentials.access(PROVIDERS["vertex"])
-    assert vertex and vertex.protocols == ("gemini",) and vertex.simulated
+    assert found == {slug for slug, row in PROVIDERS.items() if row.simulated}
+    cloudflare = await credentials.access(PROVIDERS["cloudflare"])
+    assert cloudflare and cloudflare.base_url.endswith("/cloudflare/client/v4/accounts/simulated/ai/v1")
+    for slug in ("vertex", "bedrock", "azure"):
+        access = await credentials.access(PROVIDERS[slug])
+        assert access and access.protocols == PROVIDERS[slug].protocols and access.simulated
 
 
 async def test_a_service_account_gets_a_token_once_and_its_own_project(tmp_path: Any):

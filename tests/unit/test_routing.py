@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -7,6 +8,7 @@ import pytest
 
 from headgate.catalog.catalog import Catalog
 from headgate.errors import GatewayError
+from headgate.protocols.registry import upstream_side
 from headgate.providers.auth import Credentials
 from headgate.providers.rows import PROVIDERS
 from headgate.routing.attempt import Attempt, first_success, may_move_on, verdict
@@ -169,6 +171,31 @@ async def test_the_callers_own_fault_is_not_tried_elsewhere():
     with pytest.raises(GatewayError) as caught:
         await first_success(await candidates(), open_route, attempts)
     assert caught.value.status == 400 and len(attempts) == 1
+
+
+async def test_a_key_that_the_vendor_refuses_with_400_is_tried_elsewhere():
+    reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    said = {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT", "details": [reason]}
+    error = upstream_side("gemini").read_error(400, json.dumps({"error": said}).encode(), {})
+    assert may_move_on(400, error.code)
+    bad = {**said, "details": []}
+    assert not may_move_on(400, upstream_side("gemini").read_error(400, json.dumps({"error": bad}).encode(), {}).code)
+    (candidate, *_) = await candidates()
+    assert verdict([(candidate, UpstreamFailure("status", error, move_on=True, status=400))]).status == 424
+
+
+async def test_media_that_cannot_be_had_end_the_search_for_a_route():
+    attempts: list[Attempt] = []
+    refused = GatewayError(400, "invalid_request_error", "invalid_media_url", "gone", param="input[0]")
+
+    async def open_route(candidate: Candidate) -> str:
+        if len(attempts) == 1:
+            raise failure("status", 503)
+        raise UpstreamFailure("refused", refused, move_on=False)
+
+    with pytest.raises(GatewayError) as caught:
+        await first_success(await candidates(), open_route, attempts)
+    assert caught.value is refused and len(attempts) == 2
 
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]

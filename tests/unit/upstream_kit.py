@@ -12,11 +12,6 @@ from dev.simulated_providers import create_app
 from headgate.events import Event, Failed, Finished, ItemEnded, ItemStarted, PartEnded, PartStarted, UsageUpdated
 from headgate.protocols.registry import tool_names, upstream_side
 
-AWS = {
-    "authorization": "AWS4-HMAC-SHA256 Credential=AKIDTEST/20260101/us-east-1/bedrock/aws4_request, "
-    "SignedHeaders=host, Signature=00",
-    "x-amz-date": "20260101T000000Z",
-}
 BEARER = {"authorization": "Bearer co-test"}
 
 
@@ -40,8 +35,7 @@ def ask(client: TestClient, protocol: str, request: Any, target: Any, **headers:
 def post(client: TestClient, protocol: str, model: str, body: Any, **headers: str) -> Any:
     """The vendor's raw answer."""
     path = f"/bedrock/model/{model}/converse-stream" if protocol == "converse" else "/cohere/v2/chat"
-    own = AWS if protocol == "converse" else BEARER
-    return client.post(path, content=json.dumps(body, ensure_ascii=False).encode(), headers={**own, **headers})
+    return client.post(path, content=json.dumps(body, ensure_ascii=False).encode(), headers={**BEARER, **headers})
 
 
 def read_bytes(reader: Any, splitter: Any, chunks: Iterable[bytes]) -> list[Event]:

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from headgate.catalog.catalog import Catalog
+from headgate.usage import Usage, cost
 from tests.gateway import Origin, Upstream
 
 UPSTREAM_NAMES: list[Upstream] = ["responses", "chat_completions", "messages"]
@@ -109,6 +111,62 @@ def test_a_stream_that_breaks_ends_in_the_protocols_own_error(
 
 
 @pairs
+@pytest.mark.parametrize("directive", ["[[error-after:12]]", "[[cut-after:12]]", "[[junk-after:12]]"])
+def test_a_stream_that_breaks_is_billed_by_an_estimate(
+    origins: Callable[[Upstream], Origin], frontend: str, upstream: Upstream, directive: str
+):
+    """The input as it would have been, the output as far as it came: not nothing, and never as a fact."""
+    origin = origins(upstream)
+    text = f"{directive}[[slow:0.01]][[tokens:30]] {'Some words to be paid for. ' * 20}"
+    body = request(frontend, MODELS[upstream], text, stream=True)
+    if frontend == "chat_completions":
+        body["stream_options"] = {"include_usage": True}
+    answer = origin.post(PATHS[frontend], body)
+    row = origin.log_row(answer.headers["x-request-id"])
+    assert row.estimated and 100 < row.input_tokens < 300 and 6 <= row.output_tokens <= 60, row
+    candidate = Catalog.bundled().find(MODELS[upstream])
+    assert candidate is not None
+    used = Usage(input_total=row.input_tokens, output_total=row.output_tokens)
+    assert row.cost_pico == cost(used, candidate.routes[0].price)
+    said = (events(answer.text)[-1].get("response") or events(answer.text)[-1]).get("usage")
+    if frontend == "responses":
+        assert said["estimated"] is True
+        assert (said["input_tokens"], said["output_tokens"]) == (row.input_tokens, row.output_tokens)
+    elif said:
+        assert said["estimated"] is True
+        assert (said["prompt_tokens"], said["completion_tokens"]) == (row.input_tokens, row.output_tokens)
+    else:
+        # An error event of the vendor's own is handed on as it is, and Messages has no usage in any.
+        assert frontend == "messages" or (upstream == frontend and "error-after" in directive)
+
+
+def test_several_choices_that_break_are_billed_together(origins: Callable[[Upstream], Origin]):
+    text = "[[cut-after:12]][[slow:0.01]][[tokens:30]] to be paid for"
+    usage = {"include_usage": True}
+    one, three = (
+        origins("messages").post(
+            PATHS["chat_completions"],
+            request("chat_completions", MODELS["messages"], text, stream=True, n=n, stream_options=usage),
+        )
+        for n in (1, 3)
+    )
+    rows = [origins("messages").log_row(answer.headers["x-request-id"]) for answer in (one, three)]
+    assert rows[1].estimated and rows[1].input_tokens == 3 * rows[0].input_tokens
+    said = events(three.text)[-1]["usage"]
+    assert (said["prompt_tokens"], said["completion_tokens"]) == (rows[1].input_tokens, rows[1].output_tokens)
+
+
+def test_what_the_upstream_said_of_its_usage_is_kept(origins: Callable[[Upstream], Origin]):
+    """An answer that comes to its end has no estimates in it."""
+    for upstream in UPSTREAM_NAMES:
+        for frontend in FRONTENDS:
+            body = request(frontend, MODELS[upstream], "[[tokens:30]]", stream=True)
+            answer = origins(upstream).post(PATHS[frontend], body)
+            row = origins(upstream).log_row(answer.headers["x-request-id"])
+            assert not row.estimated and row.output_tokens >= 30 and '"estimated"' not in answer.text
+
+
+@pairs
 def test_a_200_whose_first_event_is_an_error_is_an_error_status(
     origins: Callable[[Upstream], Origin], frontend: str, upstream: Upstream
 ):
@@ -136,6 +194,8 @@ def test_silence_ends_within_the_limits(impatient: Origin, frontend: str, model:
     silent = impatient.post(PATHS[frontend], request(frontend, model, "[[silent-after:2]][[tokens:30]]", stream=True))
     assert silent.status_code == 200
     assert "too long" in end_of(frontend, silent.text)["message"]
+    row = impatient.log_row(silent.headers["x-request-id"])
+    assert row.estimated and row.input_tokens and row.output_tokens and row.cost_pico
 
 
 BAD = {

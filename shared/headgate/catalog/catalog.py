@@ -14,6 +14,7 @@ from typing import Any
 
 from headgate.protocols.contract import Target
 from headgate.providers.auth import Access
+from headgate.providers.bedrock_regions import choose
 from headgate.providers.rows import find_provider
 from headgate.providers.table import Protocol
 from headgate.usage import Price
@@ -28,8 +29,9 @@ class Route:
     ``agreement``), empty: nothing does. ``protocols`` limits the
     provider's protocols for this model, empty: all of them. ``quirks`` are deviations of this model there, beside the
     provider row's. ``profiles``: Bedrock's inference profiles for the model (``global``, ``us`` …), each with its price
-    where that differs; ``needs_profile`` where the plain id cannot be called. ``features`` None: unknown, the upstream
-    judges."""
+    where that differs; ``needs_profile`` where the plain id cannot be called. ``location``: where alone Vertex AI has
+    the model, empty: wherever the deployment is. ``features`` None: unknown, the upstream judges. ``variant``: what
+    the caller wrote behind a colon, for a vendor that reads it there."""
 
     provider: str
     model: str
@@ -46,24 +48,25 @@ class Route:
     quirks: frozenset[str] = frozenset()
     profiles: Mapping[str, Price | None] = field(default_factory=dict[str, "Price | None"])
     needs_profile: bool = False
+    variant: str = ""
+    location: str = ""
 
     def at(self, access: Access) -> Route | None:
         """The route as ``access`` reaches it: the deployment's own id, the inference profile with its price, the
         provider row's quirks. None where the model does not exist there."""
         quirks = self.quirks | access.provider.quirks
         own = access.model_ids.get(self.model)
+        if self.variant:
+            base = (own or self.model).partition(":")[0]
+            return replace(self, model=f"{base}:{self.variant}", quirks=quirks)
         if own is not None:
             return replace(self, model=own, quirks=quirks)
         if access.only_named:
             return None
-        if self.profiles and access.profile != "none":
-            # A region's profile keeps the data there; where a model has none, the global one would not.
-            wanted = access.profile if access.profile in self.profiles else None
-            if wanted is None and access.profile == "global":
-                wanted = next(iter(self.profiles))
-            if wanted is not None:
-                price = self.profiles[wanted] or self.price
-                return replace(self, model=f"{wanted}.{self.model}", price=price, quirks=quirks)
+        profile = choose(self.profiles, access.profile, access.settings.get("region", ""))
+        if profile is not None:
+            price = self.profiles[profile] or self.price
+            return replace(self, model=f"{profile}.{self.model}", price=price, quirks=quirks)
         if self.needs_profile:
             return None
         return replace(self, quirks=quirks)
@@ -107,6 +110,7 @@ class Catalog:
             self._names.update(dict.fromkeys(model["aliases"], slug))
         self._names.update({slug: slug for slug in self._raw})
         self._built: dict[str, Model] = {}
+        self._own: dict[tuple[str, str], str] | None = None
         self.auto: tuple[str, ...] = tuple(data["auto"])
         self.authors: Mapping[str, str] = data["authors"]
 
@@ -128,6 +132,17 @@ class Catalog:
         if model is None:
             model = self._built[slug] = _model(self._raw[slug], self._agreements)
         return model
+
+    def find_own(self, provider: str, id: str) -> Model | None:
+        """The model that ``provider`` itself calls ``id``, in whatever case."""
+        if self._own is None:
+            self._own = {
+                (route["provider"], route["model"].lower()): slug
+                for slug, model in self._raw.items()
+                for route in model["routes"]
+            }
+        slug = self._own.get((provider, id.lower()))
+        return self.find(slug) if slug else None
 
     def __iter__(self) -> Iterator[Model]:
         for slug in self._raw:

@@ -36,6 +36,7 @@ _ROUTE_FIELDS = frozenset(
         "price",
         "usd_per_million",
         "efforts",
+        "location",
         "performance",
         "zdr",
         "deprecated",
@@ -103,9 +104,9 @@ def _route(known: Mapping[str, Any] | None, change: Mapping[str, Any], where: st
     except (ValueError, TypeError, KeyError) as error:
         raise BadOverlay(f"{where}: {error}") from None
     if "model" in change:
-        # The profiles were those of the model that stood here before.
-        route.pop("profiles", None)
-        route.pop("needs_profile", None)
+        # The profiles and the place were those of the model that stood here before.
+        for name in {"profiles", "needs_profile", "location"} - change.keys():
+            route.pop(name, None)
     elif "profiles" in route and known is not None and price != known["price"]:
         route["profiles"] = dict.fromkeys(route["profiles"])
     if "zdr" in change:

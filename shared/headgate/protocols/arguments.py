@@ -38,6 +38,17 @@ def arguments_object(text: str, kind: ToolKind = "function") -> dict[str, Any]:
     return value if isinstance(value, dict) else {RAW_KEY: text}
 
 
+def free_text(arguments: str) -> str:
+    """The input of a free-text tool that was offered as a function with one string; the raw text where the model
+    did not keep to that."""
+    try:
+        value = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+    text = value.get(INPUT_KEY) if isinstance(value, dict) else None
+    return text if isinstance(text, str) else arguments
+
+
 def arguments_text(value: Mapping[str, Any]) -> str:
     """The raw text for an object of arguments; the inverse of ``arguments_object`` for functions."""
     raw = value.get(RAW_KEY)

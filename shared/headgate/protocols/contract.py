@@ -88,7 +88,8 @@ class Reply:
     ``provider/slug`` that serves. body: the client's validated request, for echoed fields. price: usage to
     pico-dollars, None where the model has no price. seal: wraps a provider's bytes in a tenant-bound token.
     choice: the index of this choice (Chat Completions with ``n``). simulated: the provider is a simulation.
-    completed_at: the clock for the end, Unix seconds.
+    completed_at: the clock for the end, Unix seconds. broken_off: what the upstream said of its usage, with estimates
+    for the rest, where a relayed answer breaks off before its end.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Reply:
     completed_at: Callable[[], int]
     input_estimate: int = 0
     choice: int = 0
+    broken_off: Callable[[Usage], Usage] = lambda usage: usage
     extra: dict[str, object] = field(default_factory=dict[str, object])
 
     def item_id(self, prefix: str, index: int) -> str:

@@ -6,7 +6,7 @@ that a model lacks move to the nearest one it has, searching up first and then d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
@@ -23,6 +23,12 @@ def nearest(effort: str, supported: Sequence[str]) -> str:
         if level in supported:
             return level
     return effort
+
+
+def adjustable(efforts: Sequence[str], quirks: Collection[str]) -> bool:
+    """Whether a model that reasons can be told how hard. Under the quirk ``efforts_listed`` only one whose levels are
+    known takes any: xAI and Mistral refuse the field from their other models, whether they reason or not."""
+    return bool(efforts) or "efforts_listed" not in quirks
 
 
 def budget_for(effort: str) -> int | None:

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from headgate.conversation import Media
 from headgate.errors import invalid_request
+from headgate.protocols.contract import Target
 
 # The first characters of the base64 form tell the formats apart where the client named none.
 _MAGIC = {
@@ -29,6 +30,18 @@ def sniff(data: str) -> str | None:
 def media_type_of(media: Media) -> str:
     """The media type the client named, bare and in lower case; empty where it named none."""
     return (media.media_type or "").partition(";")[0].strip().lower()
+
+
+def by_address(media: Media) -> bool:
+    """Whether ``media`` is named by a web address, which somebody must fetch."""
+    return media.url is not None and media.url[:8].lower().startswith(("http://", "https://"))
+
+
+def lacking(media: Media, target: Target) -> str | None:
+    """What ``target`` positively lacks for ``media`` (``image``, ``pdf`` …), as far as kind and named type tell it
+    before the content is known."""
+    feature = "pdf" if media.kind == "file" and media_type_of(media) == "application/pdf" else media.kind
+    return feature if feature != "file" and target.lacks(feature) else None
 
 
 def is_text(media: Media) -> bool:

@@ -5,13 +5,13 @@ A Lambda function that serves one frontend must not pay at cold start for the ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
-from headgate.conversation import Request
+from headgate.conversation import Media, Request
 from headgate.errors import GatewayError
 from headgate.events import Event
 from headgate.fold import Answer
@@ -71,21 +71,26 @@ class ClientSide:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSide:
-    """What a call to a provider needs of its protocol. ``splitter`` makes the splitter of one answer."""
+    """What a call to a provider needs of its protocol. ``splitter`` makes the splitter of one answer.
+    ``needs_data``: whether media that a request names by a web address must go to the target as data."""
 
     write_request: Callable[..., tuple[dict[str, Any], list[Loss]]]
     reader: Callable[..., Reader]
     reader_options: Callable[[Request, Target], dict[str, Any]]
     read_error: Callable[[int, bytes, Mapping[str, str]], GatewayError]
     splitter: Callable[[], Splitter]
+    needs_data: Callable[[Media, Target], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class RelaySide:
-    """What the pass-through needs of its protocol."""
+    """What the pass-through needs of its protocol. ``said`` gives the strings of the answer in one of its events,
+    ``suits`` whether a body can go to a target as it is."""
 
     prepare: Callable[..., tuple[dict[str, Any], list[Loss]]]
     relay: Callable[[Reply, Target], Relay]
+    said: Callable[[Mapping[str, Any]], Iterable[object]]
+    suits: Callable[[Mapping[str, Any], Target], bool]
 
 
 @cache
@@ -101,14 +106,15 @@ def client_side(protocol: str) -> ClientSide:
 @cache
 def upstream_side(protocol: str) -> UpstreamSide:
     """The provider half of ``protocol``."""
-    stream = _module(protocol, "upstream_stream")
+    stream, request = _module(protocol, "upstream_stream"), _module(protocol, "upstream_request")
     return UpstreamSide(
-        write_request=_module(protocol, "upstream_request").write_request,
+        write_request=request.write_request,
         reader=stream.StreamReader,
-        reader_options=getattr(_module(protocol, "upstream_request"), "reader_options", _no_options),
+        reader_options=getattr(request, "reader_options", _no_options),
         read_error=_module(protocol, "errors").read_error,
         # All stream server-sent events but Bedrock, which names a splitter of its own.
         splitter=getattr(stream, "Splitter", EventSplitter),
+        needs_data=getattr(request, "needs_data", _fetches_all),
     )
 
 
@@ -116,7 +122,8 @@ def upstream_side(protocol: str) -> UpstreamSide:
 def relay_side(protocol: str) -> RelaySide:
     """The pass-through of ``protocol``."""
     module = _module(protocol, "relay")
-    return RelaySide(prepare=module.prepare, relay=module.Relay)
+    suits = getattr(module, "suits", _suits)
+    return RelaySide(prepare=module.prepare, relay=module.Relay, said=module.said, suits=suits)
 
 
 def error_body(protocol: str, error: GatewayError, request_id: str | None) -> dict[str, Any]:
@@ -129,8 +136,16 @@ def tool_names(protocol: str) -> NameMap:
     return NameMap(128 if protocol == "messages" else 64)
 
 
+def _suits(body: Mapping[str, Any], target: Target) -> bool:
+    return True
+
+
 def _no_options(request: Request, target: Target) -> dict[str, Any]:
     return {}
+
+
+def _fetches_all(media: Media, target: Target) -> bool:
+    return False
 
 
 def _module(protocol: str, name: str) -> Any:

@@ -14,12 +14,12 @@ import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
 from urllib.parse import quote
 
-from headgate.providers import auth_tokens
+from headgate.providers import auth_tokens, bedrock_regions
 from headgate.providers.auth_tokens import Authorize, CredentialFault
 from headgate.providers.credential_forms import Given, public_id, read_form
 from headgate.providers.table import Protocol, Provider
@@ -61,6 +61,16 @@ class Access:
         template = paths.get(f"{path}.json", paths[path]) if not stream else paths[path]
         # Vertex has model versions behind an @; everything else, Bedrock's colons and ARNs too, is escaped.
         return self.base_url.rstrip("/") + template.format(model=quote(model, safe="@"), **self.settings)
+
+    def located(self, location: str) -> Access:
+        """The same at a ``location`` of Vertex AI, for a model that is there alone. Only ``global``, which promises no
+        place, gives way to it."""
+        if not location or self.settings.get("location") != "global":
+            return self
+        settings = {**self.settings, "location": location, "host": google_host(location)}
+        own = self.base_url != self.provider.base_url.format(**self.settings)
+        base_url = self.base_url if own else self.provider.base_url.format(**settings)
+        return replace(self, base_url=base_url, settings=settings)
 
     async def authorized(self, url: str, body: bytes, headers: Mapping[str, str]) -> Mapping[str, str]:
         """``headers`` with those that authenticate this one call. Raises CredentialFault."""
@@ -217,7 +227,7 @@ class Credentials:
             settings=settings,
             model_ids=ids,
             only_named=row.auth == "azure" and bool(ids),
-            profile=given.own.get("profile") or self._first(row.variable("PROFILE")) or "global",
+            profile=self._profile(row, given, settings),
         )
 
     def _environment(self, row: Provider, bare: _Found | None) -> list[_Found]:
@@ -279,13 +289,14 @@ class Credentials:
             if value is not None:
                 found[name] = value
         if row.auth == "google" and "location" in found:
-            found["host"] = _google_host(found["location"])
+            found["host"] = google_host(found["location"])
         return found
 
     def _simulated(self, row: Provider) -> Access | None:
         if self._simulated_url is None or not row.simulated:
             return None
-        path = row.base_url.partition("://")[2].partition("/")[2]
+        settings = dict.fromkeys(row.settings, "simulated")
+        path = row.base_url.partition("://")[2].partition("/")[2].format(**settings)
         base = "/".join(part for part in (self._simulated_url.rstrip("/"), row.slug, path) if part)
         return Access(
             row,
@@ -295,17 +306,29 @@ class Credentials:
             "simulated",
             "simulated",
             simulated=True,
-            settings=dict.fromkeys(row.settings, "simulated"),
+            settings=settings,
         )
 
     def _protocols(self, row: Provider) -> tuple[Protocol, ...]:
-        """All that the row names, or the part that ``HEADGATE_<SLUG>_PROTOCOLS`` leaves (a compatible server that
-        has only Chat Completions, say)."""
+        """All that the row names but the optional ones, or the part of all that ``HEADGATE_<SLUG>_PROTOCOLS`` leaves (a
+        compatible server that has only Chat Completions, say)."""
         wanted = self._environ.get(row.variable("PROTOCOLS"))
         if not wanted:
-            return row.protocols
+            return tuple(protocol for protocol in row.protocols if protocol not in row.optional)
         names = {name.strip() for name in wanted.split(",")}
         return tuple(protocol for protocol in row.protocols if protocol in names)
+
+    def _profile(self, row: Provider, given: Given, settings: Mapping[str, str]) -> str:
+        """The credential's own or ``HEADGATE_BEDROCK_PROFILE``, see ``bedrock_regions.choose``. Raises CredentialFault
+        for one that the region does not have: every call would fail."""
+        wanted = given.own.get("profile") or self._first(row.variable("PROFILE")) or bedrock_regions.GLOBAL
+        if row.auth != "aws" or wanted in (bedrock_regions.GLOBAL, bedrock_regions.GEOGRAPHIC, bedrock_regions.NONE):
+            return wanted
+        region = settings.get("region", "")
+        if not bedrock_regions.callable_from(wanted, region):
+            variable = row.variable("PROFILE")
+            raise CredentialFault(f"{variable} {wanted!r} is no inference profile that {region} can call.")
+        return wanted
 
     def _model_ids(self, row: Provider) -> dict[str, str]:
         """``HEADGATE_<SLUG>_MODEL_IDS``: ``catalogue id=own id`` pairs, separated by commas."""
@@ -328,7 +351,7 @@ def _named(row: Provider, *, with_base: bool) -> set[str]:
     return {name for each in templates for _, name, _, _ in Formatter().parse(each) if name} - {"model"}
 
 
-def _google_host(location: str) -> str:
+def google_host(location: str) -> str:
     """Vertex AI's server for a location: the global one, a multi-region's (``us``, ``eu``) or a region's."""
     if location == "global":
         return "aiplatform.googleapis.com"

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ Authorize = Callable[[str, bytes], Awaitable[Mapping[str, str]]]
 # A token is replaced this long before its end: a long answer must not outlive it.
 EARLY_SECONDS = 300.0
 
+_TOKEN_SECONDS = 10.0
 _GOOGLE_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
 _ENTRA = "https://login.microsoftonline.com"
@@ -46,15 +48,12 @@ def google(info: dict[str, Any]) -> Authorize:
     held: list[Any] = []
 
     def refresh() -> None:
-        import google.auth.transport.urllib3
         import httpx
-        import urllib3
 
         if not held:
             held.append(_google_credentials(info))
-        # botocore brings urllib3; google-auth's usual transport, requests, would be one more package.
-        pool = urllib3.PoolManager(ssl_context=httpx.create_ssl_context())
-        held[0].refresh(google.auth.transport.urllib3.Request(pool))
+        with httpx.Client() as client:
+            held[0].refresh(_google_transport(client))
 
     async def authorize(url: str, body: bytes) -> Mapping[str, str]:
         async with lock:
@@ -70,6 +69,29 @@ def google(info: dict[str, Any]) -> Authorize:
             return {"authorization": f"Bearer {held[0].token}"}
 
     return authorize
+
+
+def _google_transport(client: Any) -> Callable[..., Any]:
+    """google-auth's way to send a request, over httpx: each of its own transports needs packages that the layer has
+    not."""
+    import httpx
+    from google.auth.exceptions import TransportError
+
+    def send(
+        url: str,
+        method: str = "GET",
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        **_: Any,
+    ) -> SimpleNamespace:
+        try:
+            answer = client.request(method, url, content=body, headers=headers, timeout=timeout or _TOKEN_SECONDS)
+        except httpx.HTTPError as error:
+            raise TransportError(error) from error
+        return SimpleNamespace(status=answer.status_code, headers=answer.headers, data=answer.content)
+
+    return send
 
 
 def _google_credentials(info: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headgate.providers.betas import AZURE_BETAS, BEDROCK_BETAS, VERTEX_BETAS
 from headgate.providers.table import Provider, Setting, index
 
 _OPENAI_PATHS = {"responses": "/responses", "chat_completions": "/chat/completions"}
@@ -20,18 +21,6 @@ COMPATIBLE = frozenset(
 )
 """What servers that call themselves OpenAI-compatible cannot be trusted to know."""
 
-# Cloud platforms answer 400 to a beta they do not know, and they know fewer than Anthropic does.
-_CLOUD_BETAS = frozenset(
-    {
-        "computer-use-2025-01-24",
-        "context-1m-2025-08-07",
-        "context-management-2025-06-27",
-        "interleaved-thinking-2025-05-14",
-        "token-efficient-tools-2025-02-19",
-        "web-search-2025-03-05",
-    }
-)
-
 _VERTEX = "/v1/projects/{project}/locations/{location}"
 
 _GEMINI_API = Provider(
@@ -39,7 +28,10 @@ _GEMINI_API = Provider(
     display_name="Google Gemini API",
     base_url="https://generativelanguage.googleapis.com",
     protocols=("gemini",),
-    paths={"gemini": "/v1beta/models/{model}:streamGenerateContent?alt=sse"},
+    paths={
+        "gemini": "/v1beta/models/{model}:streamGenerateContent?alt=sse",
+        "gemini.count": "/v1beta/models/{model}:countTokens",
+    },
     auth="x_goog_api_key",
     simulated=("gemini",),
 )
@@ -77,8 +69,42 @@ ROWS: tuple[Provider, ...] = (
         paths=_OPENAI_PATHS,
         key_variables=("XAI_API_KEY",),
         quirks=frozenset(
-            {"reasoning_extra", "no_custom_tools", "no_allowed_tools", "no_web_search_options", "no_verbosity"}
+            {
+                "reasoning_extra",
+                "reasoning_content",
+                "efforts_listed",
+                "no_stop_reasoning",
+                "no_custom_tools",
+                "no_allowed_tools",
+                "no_web_search_options",
+                "no_verbosity",
+                "no_refusal",
+                "seals_only",
+                "search_domains",
+                "files_by_url",
+            }
         ),
+        # An error, even if 0: the penalties. Passed over in silence: the others.
+        refused=frozenset(
+            {
+                "audio",
+                "frequency_penalty",
+                "function_call",
+                "functions",
+                "logit_bias",
+                "metadata",
+                "modalities",
+                "prediction",
+                "presence_penalty",
+                "prompt_cache_retention",
+                "safety_identifier",
+                "store",
+            }
+        ),
+        # An error: metadata. Passed over in silence: the others.
+        refused_responses=frozenset({"max_tool_calls", "metadata", "prompt_cache_retention", "safety_identifier"}),
+        cache_header="x-grok-conv-id",
+        simulated=("responses", "chat_completions"),
     ),
     Provider(
         slug="cohere",
@@ -95,8 +121,18 @@ ROWS: tuple[Provider, ...] = (
         aliases=("mistralai",),
         base_url="https://api.mistral.ai/v1",
         key_variables=("MISTRAL_API_KEY",),
-        # Every field that it does not know is a 422.
-        quirks=COMPATIBLE | {"call_ids_9", "no_stream_options"},
+        # Every field that it does not know is a 422. Streams carry usage unasked.
+        quirks=COMPATIBLE - {"no_prompt_cache_key"}
+        | {
+            "call_ids_9",
+            "document_url",
+            "efforts_listed",
+            "no_stream_options",
+            "strict_messages",
+            "thinking_parts",
+            "tool_parameters",
+            "top_k",
+        },
         renamed={"seed": "random_seed"},
         refused=frozenset(
             {
@@ -104,21 +140,20 @@ ROWS: tuple[Provider, ...] = (
                 "function_call",
                 "functions",
                 "logit_bias",
-                "logprobs",
-                "metadata",
                 "modalities",
-                "prompt_cache_key",
+                "moderation",
+                "prompt_cache_options",
                 "prompt_cache_retention",
                 "safety_identifier",
                 "service_tier",
                 "store",
                 "stream_options",
-                "top_logprobs",
                 "user",
                 "verbosity",
                 "web_search_options",
             }
         ),
+        simulated=("chat_completions",),
     ),
     Provider(
         slug="vertex",
@@ -128,8 +163,10 @@ ROWS: tuple[Provider, ...] = (
         protocols=("gemini", "messages", "chat_completions"),
         paths={
             "gemini": f"{_VERTEX}/publishers/google/models/{{model}}:streamGenerateContent?alt=sse",
+            "gemini.count": f"{_VERTEX}/publishers/google/models/{{model}}:countTokens",
             "messages": f"{_VERTEX}/publishers/anthropic/models/{{model}}:streamRawPredict",
             "messages.json": f"{_VERTEX}/publishers/anthropic/models/{{model}}:rawPredict",
+            "messages.count": f"{_VERTEX}/publishers/anthropic/models/count-tokens:rawPredict",
             "chat_completions": f"{_VERTEX}/endpoints/openapi/chat/completions",
         },
         auth="google",
@@ -138,9 +175,10 @@ ROWS: tuple[Provider, ...] = (
             "location": Setting(("GOOGLE_VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION"), "global"),
         },
         key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"),
-        quirks=COMPATIBLE | {"model_in_path", "media_urls", "exclude_domains"},
-        betas=_CLOUD_BETAS,
-        simulated=("gemini",),
+        quirks=COMPATIBLE | {"model_in_path", "media_urls", "exclude_domains", "no_source_urls", "search_beta"},
+        refused=frozenset({"container", "inference_geo", "mcp_servers", "service_tier", "speed"}),
+        betas=VERTEX_BETAS,
+        simulated=("gemini", "messages", "chat_completions"),
         with_key=_GEMINI_API,
     ),
     Provider(
@@ -149,12 +187,13 @@ ROWS: tuple[Provider, ...] = (
         aliases=("aws", "aws-bedrock", "amazon", "amazon-bedrock"),
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         protocols=("converse",),
-        paths={"converse": "/model/{model}/converse-stream"},
+        paths={"converse": "/model/{model}/converse-stream", "converse.count": "/model/{model}/count-tokens"},
         auth="aws",
         # Not text/event-stream: the answer is AWS's binary event stream.
         headers={"accept": "application/vnd.amazon.eventstream"},
         settings={"region": Setting(("AWS_REGION", "AWS_DEFAULT_REGION"), "us-east-1")},
         key_variables=("AWS_BEARER_TOKEN_BEDROCK",),
+        betas=BEDROCK_BETAS,
         simulated=("converse",),
     ),
     Provider(
@@ -167,12 +206,15 @@ ROWS: tuple[Provider, ...] = (
             "responses": "/openai/v1/responses",
             "chat_completions": "/openai/v1/chat/completions",
             "messages": "/anthropic/v1/messages",
+            "messages.count": "/anthropic/v1/messages/count_tokens",
         },
         auth="azure",
         headers={"anthropic-version": "2023-06-01"},
         settings={"resource": Setting(("AZURE_RESOURCE_NAME",))},
         key_variables=("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
-        betas=_CLOUD_BETAS,
+        quirks=frozenset({"schema_beta"}),
+        betas=AZURE_BETAS,
+        simulated=("responses", "chat_completions", "messages"),
     ),
     Provider(
         slug="cloudflare",
@@ -181,7 +223,11 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
         settings={"account": Setting(("CLOUDFLARE_ACCOUNT_ID",))},
         key_variables=("CLOUDFLARE_API_KEY", "CLOUDFLARE_API_TOKEN"),
-        quirks=COMPATIBLE,
+        # Its Responses API is there for two models only, and does not stream.
+        cache_header="x-session-affinity",
+        quirks=COMPATIBLE - {"no_prompt_cache_key"} | {"reasoning_text", "top_k", "usage_increments", "no_media_urls"},
+        refused=frozenset({"prompt_cache_retention"}),
+        simulated=("chat_completions",),
     ),
     Provider(
         slug="huggingface",
@@ -189,9 +235,15 @@ ROWS: tuple[Provider, ...] = (
         aliases=("hf", "hugging-face"),
         base_url="https://router.huggingface.co/v1",
         protocols=("chat_completions", "responses"),
+        # A translator in front of the router: it loses the calls of earlier turns, all calls but the first of those
+        # made at once, the usage, and the reason why an answer ended.
+        optional=frozenset({"responses"}),
         paths=_OPENAI_PATHS,
         key_variables=("HF_TOKEN", "HUGGINGFACE_API_KEY"),
-        quirks=COMPATIBLE,
+        quirks=COMPATIBLE | {"one_summary", "texts_only"},
+        refused_responses=frozenset({"max_tool_calls", "metadata", "prompt_cache_key", "prompt_cache_retention"}),
+        variants=True,
+        simulated=("chat_completions", "responses"),
     ),
     Provider(
         slug="deepinfra",

@@ -39,9 +39,13 @@ class Provider:
     them. The vendors' base URL variables are not read: developers point those at this gateway.
 
     ``quirks`` are known by the protocols, ``renamed`` and ``refused`` are Chat Completions fields that the vendor
-    calls otherwise or answers with an error. ``betas``: the ``anthropic-beta`` values that a Messages upstream takes,
-    None: any. ``simulated``: the protocols that the simulated provider of this name speaks. ``with_key``: the row that
-    holds instead where the secret is a plain key and not a JSON document.
+    calls otherwise or answers with an error (the latter also of Messages), ``refused_responses`` the same of
+    Responses. ``cache_header``: where a Chat Completions request says which conversation it belongs to, for a vendor
+    that reads it there. ``optional``: protocols that are spoken only where ``HEADGATE_<SLUG>_PROTOCOLS`` names them.
+    ``variants``: a model's name may end with a colon and a word that is part of the vendor's own id. ``betas``: the
+    ``anthropic-beta`` values that it takes for a Claude model, with its own names for them; None: any. ``simulated``:
+    the protocols that the simulated provider of this name speaks. ``with_key``: the row that holds instead where the
+    secret is a plain key and not a JSON document.
     """
 
     slug: str
@@ -57,7 +61,11 @@ class Provider:
     quirks: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     refused: frozenset[str] = frozenset()
-    betas: frozenset[str] | None = None
+    refused_responses: frozenset[str] = frozenset()
+    cache_header: str | None = None
+    optional: frozenset[Protocol] = frozenset()
+    variants: bool = False
+    betas: Mapping[str, str] | None = None
     simulated: tuple[Protocol, ...] = ()
     with_key: Provider | None = None
 

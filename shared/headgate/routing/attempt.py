@@ -19,6 +19,8 @@ MAX_ATTEMPTS = 5
 
 # The caller's own fault: no other route would take the request either.
 _FINAL_STATUSES = frozenset({400, 413, 422})
+# Unless what the upstream refused is its own address for the model or the gateway's credentials.
+_ROUTE_CODES = frozenset({"model_not_found", "invalid_api_key"})
 
 Opened = TypeVar("Opened")
 
@@ -53,9 +55,10 @@ class Attempt:
 
 
 def may_move_on(status: int, code: str | None) -> bool:
-    """Whether an upstream's refusal with ``status`` leaves hope for another route."""
+    """Whether an upstream's refusal with ``status`` leaves hope for another route. Google answers a bad key with 400;
+    that is the deployment's fault, not the caller's."""
     if status in _FINAL_STATUSES:
-        return code == "model_not_found"
+        return code in _ROUTE_CODES
     return True
 
 
@@ -114,7 +117,7 @@ def verdict(failures: Sequence[tuple[Candidate, UpstreamFailure]]) -> GatewayErr
         final = invalid_request(error.message, param=error.param, code=error.code)
         final.details, final.model = error.details, candidate.label
         return final
-    if all(each.kind == "refused" for _, each in failures):
+    if all(each.kind == "refused" for _, each in failures) or (failure.kind == "refused" and not failure.move_on):
         return error
     if all(each.status == 429 for _, each in failures):
         waits = [each.error.retry_after for _, each in failures if each.error.retry_after is not None]

@@ -5,6 +5,7 @@ Each step is a small function over values. A step that leaves nothing raises the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from headgate.providers.auth import Access, Credentials
 from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.rows import PROVIDERS
 from headgate.providers.table import Protocol
+
+_VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,18 @@ class Candidate:
 
 def resolve(name: str, catalog: Catalog) -> list[tuple[Model, Route]]:
     """The (model, route) pairs that ``name`` stands for: a slug, an alias, ``provider/slug`` (that provider first,
-    the model's others behind it), or ``auto``. Raises 400 ``model_not_found``."""
+    the model's others behind it; ``slug:variant`` where the provider has such), or ``auto``. Raises 400
+    ``model_not_found``."""
     if name == "auto":
         pool = [model for slug in catalog.auto if (model := catalog.find(slug))]
         return [(model, route) for model in pool for route in model.routes]
     model = catalog.find(name)
     pinned: str | None = None
+    variant = ""
     if model is None:
         pinned, rest = split_name(name)
-        model = catalog.find(rest) if pinned else None
+        if pinned:
+            model, variant = _at(pinned, rest, catalog)
     if model is None:
         raise invalid_request(
             f"The model '{name}' does not exist. GET /v1/models lists the models of this gateway.",
@@ -67,12 +73,26 @@ def resolve(name: str, catalog: Catalog) -> list[tuple[Model, Route]]:
             param="model",
             code="model_not_found",
         )
+    if variant:
+        routes[0] = replace(routes[0], variant=variant)
     return [(model, route) for route in routes]
 
 
 def is_pinned(name: str, catalog: Catalog) -> bool:
     """Whether ``name`` says which provider is to be asked first."""
     return name != "auto" and catalog.find(name) is None
+
+
+def _at(provider: str, name: str, catalog: Catalog) -> tuple[Model | None, str]:
+    """(the model, the variant) that ``name`` stands for behind a provider's prefix: our name or the vendor's own,
+    where the vendor has variants also with one behind a colon."""
+    model = catalog.find(name)
+    if model is not None or not PROVIDERS[provider].variants:
+        return model, ""
+    base, colon, variant = name.partition(":")
+    if colon and not _VARIANT.fullmatch(variant):
+        return None, ""
+    return catalog.find(base) or catalog.find_own(provider, base), variant
 
 
 def allow_models(
@@ -130,7 +150,8 @@ async def reachable(
                 each for each in access.protocols if not route.protocols or each in route.protocols
             ]
             if offered:
-                candidates.append(Candidate(model, route, access, spoken if spoken in offered else offered[0]))
+                protocol = spoken if spoken in offered else offered[0]
+                candidates.append(Candidate(model, route, access.located(route.location), protocol))
     if not candidates:
         providers = ", ".join(dict.fromkeys(route.provider for _, route in pairs))
         raise GatewayError(

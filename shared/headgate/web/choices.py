@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from headgate.errors import GatewayError
-from headgate.events import Event, Failed, Finished
+from headgate.events import Event, Failed, Finished, UsageUpdated
 from headgate.protocols.chat_completions.choices import ChoicesWriter
 from headgate.protocols.contract import Reply
 from headgate.usage import Usage
@@ -55,10 +55,10 @@ class ChoicesServing:
         try:
             while left:
                 choice, event = await queue.get()
-                out = self._writer.write(choice, event)
                 if type(event) is Failed:
-                    yield out, True
+                    yield self._broken_off(choice, event), True
                     return
+                out = self._writer.write(choice, event)
                 left -= type(event) is Finished
                 if out or not left:
                     yield out, not left
@@ -69,7 +69,14 @@ class ChoicesServing:
 
     def fail(self, error: GatewayError) -> bytes:
         """End the stream with ``error``."""
-        return self._writer.write(0, Failed(error))
+        unfinished = (choice for choice, serving in enumerate(self._servings) if serving.finish is None)
+        return self._broken_off(next(unfinished, 0), Failed(error))
+
+    def _broken_off(self, choice: int, failed: Failed) -> bytes:
+        """The end of all choices, with what all of them used."""
+        for serving in self._servings:
+            serving.break_off()
+        return self._writer.write(choice, UsageUpdated(self.usage)) + self._writer.write(choice, failed)
 
     async def json(self) -> dict[str, Any]:
         """The whole answer. Raises UpstreamFailure where one choice did not come to its end."""

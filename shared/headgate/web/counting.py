@@ -9,39 +9,15 @@ from typing import Any
 from headgate.conversation import Request
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.protocols.sse import json_bytes
+from headgate.providers.auth_tokens import CredentialFault
+from headgate.providers.counting import count_request, counted
+from headgate.routing.affinity import rejects_reasoning
 from headgate.routing.candidates import Candidate
 from headgate.routing.transport import UpstreamFailure
 from headgate.tokens import estimate_request
 from headgate.web.call import Call
 from headgate.web.exchange import Work, candidates_for
 from headgate.web.headers import upstream_headers
-
-# What the counting endpoints take; both refuse anything else.
-_FIELDS = {
-    "responses": (
-        "model",
-        "input",
-        "instructions",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "reasoning",
-        "text",
-        "truncation",
-    ),
-    "messages": (
-        "model",
-        "messages",
-        "system",
-        "tools",
-        "tool_choice",
-        "thinking",
-        "output_config",
-        "cache_control",
-        "mcp_servers",
-        "context_management",
-    ),
-}
 
 
 async def count_input(call: Call, model: str, sent: Mapping[str, Any], providers: Sequence[str]) -> tuple[int, bool]:
@@ -51,10 +27,10 @@ async def count_input(call: Call, model: str, sent: Mapping[str, Any], providers
     candidate = candidates[0]
     call.candidate = candidate
     request, _ = client_side(call.protocol).read_request(sent, call.unseal)
-    if candidate.protocol in _FIELDS and f"{candidate.protocol}.count" in candidate.access.provider.paths:
-        counted = await _ask(call, candidate, sent, request)
-        if counted is not None:
-            return counted, True
+    if f"{candidate.protocol}.count" in candidate.access.provider.paths:
+        tokens = await _ask(call, candidate, sent, request)
+        if tokens is not None:
+            return tokens, True
     return estimate_request(request), False
 
 
@@ -64,30 +40,34 @@ async def _ask(call: Call, candidate: Candidate, sent: Mapping[str, Any], reques
         payload, _ = relay_side(candidate.protocol).prepare(sent, target, call.unseal)
     else:
         payload, _ = upstream_side(candidate.protocol).write_request(request, target, tool_names(candidate.protocol))
-    fields = {name: payload[name] for name in _FIELDS[candidate.protocol] if name in payload}
-    headers = upstream_headers(candidate, call.request.headers, call.protocol)
-    body = json_bytes(fields)
+    access, protocol = candidate.access, candidate.protocol
+    asked = count_request(access.provider, protocol, candidate.route.model, payload)
+    if asked is None:
+        return None
+    model, fields = asked
+    headers = {
+        **upstream_headers(candidate, call.request.headers, call.protocol, counting=True),
+        "accept": "application/json",
+    }
+    url, body = access.url(f"{protocol}.count", model), json_bytes(fields)
     try:
-        stream = await call.services.transport.post(
-            candidate.access.url(f"{candidate.protocol}.count"),
-            headers,
-            body,
-            call.services.settings.timeouts,
-            stream=False,
-        )
+        headers = await access.authorized(url, body, headers)
+        stream = await call.services.transport.post(url, headers, body, call.services.settings.timeouts, stream=False)
         try:
             raw = await stream.read(1024 * 1024)
         finally:
             await stream.close()
-    except UpstreamFailure:
+    except (UpstreamFailure, CredentialFault):
         return None
     if stream.status >= 300:
-        error = upstream_side(candidate.protocol).read_error(stream.status, raw, stream.headers)
-        if stream.status in (400, 413, 422) and candidate.protocol == call.protocol:
+        error = upstream_side(protocol).read_error(stream.status, raw, stream.headers)
+        # Only the protocol's own vendor counts all that it answers; the platforms refuse to count some of it.
+        refused = stream.status in (400, 413, 422) and protocol == call.protocol and access.provider.betas is None
+        # An answer would go on without reasoning that the provider cannot open, so counting does not fail for it.
+        if refused and not rejects_reasoning(error):
             raise error
         return None
     try:
-        tokens = json.loads(raw)["input_tokens"]
-    except (ValueError, KeyError, TypeError):
+        return counted(protocol, json.loads(raw))
+    except ValueError:
         return None
-    return tokens if type(tokens) is int and tokens >= 0 else None

@@ -6,7 +6,6 @@ The three frontends differ in how they validate, in what they keep, and in nothi
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,10 +21,10 @@ from headgate.protocols.contract import Reply, Unseal
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.protocols.sse import json_bytes
 from headgate.providers.auth_tokens import CredentialFault
-from headgate.providers.fit import fit_body
+from headgate.providers.betas import converse_betas
+from headgate.providers.fit import fit_body, fit_headers
 from headgate.routing.affinity import (
     Maker,
-    conversation_start,
     in_order,
     makers_of,
     opens_nothing,
@@ -46,8 +45,11 @@ from headgate.settings import Timeouts
 from headgate.storage.aws import StoreFault, StoreUnavailable
 from headgate.tokens import estimate_request
 from headgate.usage import cost
+from headgate.web.broken_off import Streamed, broken_off, frame_text, input_tokens
 from headgate.web.call import Call, json_response
-from headgate.web.headers import upstream_headers
+from headgate.web.conversation_keys import cache_key, conversation
+from headgate.web.headers import client_betas, upstream_headers
+from headgate.web.media import InlineMedia, Needs, part_place
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
 from headgate.web.streams import EventStream
 
@@ -100,15 +102,7 @@ async def candidates_for(call: Call, work: Work) -> list[Candidate]:
     move = bool(makers) and not is_pinned(work.model, services.catalog)
     if work.maker is not None:
         makers.append(work.maker)
-    return in_order(candidates, makers, _conversation(call, work, history), move_routes=move)
-
-
-def _conversation(call: Call, work: Work, history: Any) -> str:
-    """What stays the same in the requests of a conversation and differs between two: the cache key that the caller
-    gave it, else how it begins."""
-    given = work.body.get("prompt_cache_key")
-    named = isinstance(given, str) and given
-    return f"{call.owner}\0{given if named else conversation_start(history)}"
+    return in_order(candidates, makers, conversation(call, work.body, history), move_routes=move)
 
 
 async def answer(call: Call, work: Work) -> Response:
@@ -132,6 +126,7 @@ class Exchange:
         self._created = int(time.time())
         self._request: tuple[Request, list[Loss]] | None = None
         self._without_reasoning: list[Candidate] = []
+        self._media = InlineMedia(call.services.media, work.body)
         self._deadline = asyncio.get_running_loop().time() + self._timeouts().total
 
     async def json(self) -> Response:
@@ -202,7 +197,9 @@ class Exchange:
         except Exception as error:  # the client must get the protocol's error event, whatever broke
             call.services.observer.logger.exception("defect while streaming")
             call.error = error if isinstance(error, GatewayError) else server_error()
-            yield serving.fail(call.error)
+            closing = serving.fail(call.error)
+            call.usage, call.cost_pico = serving.usage, call.price(serving.usage)
+            yield closing
 
     async def _open(self) -> tuple[Serving, dict[str, Any] | None]:
         call = self._call
@@ -222,10 +219,13 @@ class Exchange:
     async def _open_route(self, candidate: Candidate) -> tuple[Serving, dict[str, Any] | None]:
         """Call one route. For JSON the whole answer is read here, so that a broken one can still fall back."""
         work = self._work
-        relayed = candidate.protocol == self._call.protocol
-        if relayed:
+        several = work.choices > 1
+        target = candidate.target()
+        spoken = candidate.protocol == self._call.protocol
+        relayed = spoken and relay_side(candidate.protocol).suits(work.sent, target)
+        if relayed and not (several and "no_n" in target.quirks):
             serving: Serving = await self._open_relay(candidate)
-        elif work.choices > 1:
+        elif several:
             # Only the Chat Completions function ever needs it.
             from headgate.web.choices import ChoicesServing
 
@@ -248,12 +248,18 @@ class Exchange:
         side = relay_side(candidate.protocol)
         target, unseal = candidate.target(), self._unseal(candidate)
         payload, losses = _refusing(
-            lambda: side.prepare(self._work.sent, target, unseal, prompt_cache_key=self._cache_key())
+            lambda: side.prepare(
+                self._work.sent, target, unseal, prompt_cache_key=cache_key(self._call, self._work.body)
+            )
         )
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
         self._announce([*losses, *refused])
         stream = await self._post(candidate, payload, stream=self._work.stream)
-        return RelayServing(stream, side.relay(self._reply(candidate), target))
+        reply, streamed, sent = self._reply(candidate), Streamed(frame_text(side.said)), self._work.sent
+        reply.broken_off = lambda usage: broken_off(
+            usage, usage.input_total or input_tokens(sent, lambda: self._read(unseal)[0]), streamed.tokens()
+        )
+        return RelayServing(stream, side.relay(reply, target), streamed)
 
     async def _open_translated(self, candidate: Candidate, choice: int) -> TranslatedServing:
         side = upstream_side(candidate.protocol)
@@ -263,27 +269,39 @@ class Exchange:
         else:
             request, read_losses = self._request = self._request or self._read(self._call.unseal)
         if request.caching.key is None:
-            request = replace(request, caching=replace(request.caching, key=self._cache_key()))
-        request = replace(request, model=target.model)
+            request = replace(request, caching=replace(request.caching, key=cache_key(self._call, self._work.body)))
+        # Each choice is a call of its own.
+        asked = replace(request, model=target.model, choices=1)
+        request = await self._with_data(asked, lambda media: side.needs_data(media, target))
         names = tool_names(candidate.protocol)
         (payload, losses), options = _refusing(
-            lambda: (side.write_request(request, target, names), side.reader_options(request, target))
+            lambda: (side.write_request(request, target, names), side.reader_options(request, target)),
+            lambda param: part_place(self._work.body, asked, param),
         )
-        payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
+        payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload, self._betas(candidate))
         self._announce([*read_losses, *losses, *refused])
         reply = self._reply(candidate, choice)
         reply.input_estimate = estimate_request(request)
         stream = await self._post(candidate, payload, stream=True)
         reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
-        return TranslatedServing(stream, reader, writer, side.splitter())
+        return TranslatedServing(stream, reader, writer, side.splitter(), reply.input_estimate)
 
     def _read(self, unseal: Unseal) -> tuple[Request, list[Loss]]:
         return client_side(self._call.protocol).read_request(self._work.sent, unseal)
 
-    async def _post(self, candidate: Candidate, payload: Mapping[str, Any], *, stream: bool) -> UpstreamStream:
-        body = json_bytes(payload)
-        headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol)
+    async def _with_data(self, request: Request, needs: Needs) -> Request:
+        """``request`` with the data of media that this route cannot fetch. What we cannot fetch either is the
+        client's fault, whichever route comes next."""
+        try:
+            return await self._media.put_in(request, needs, self._call.remaining_seconds())
+        except GatewayError as error:
+            raise UpstreamFailure("refused", error, move_on=False) from None
+
+    async def _post(self, candidate: Candidate, payload: dict[str, Any], *, stream: bool) -> UpstreamStream:
+        headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol, payload)
         access, transport = candidate.access, self._call.services.transport
+        headers |= fit_headers(access.provider, candidate.protocol, payload)
+        body = json_bytes(payload)
         url = access.url(candidate.protocol, candidate.route.model, stream=stream)
         try:
             headers = await access.authorized(url, body, headers)
@@ -299,6 +317,13 @@ class Exchange:
         error = upstream_side(candidate.protocol).read_error(answered.status, raw, answered.headers)
         move_on = may_move_on(answered.status, error.code)
         raise UpstreamFailure("status", error, move_on=move_on, status=answered.status)
+
+    def _betas(self, candidate: Candidate) -> list[str]:
+        """The client's betas that go into the body of a request for a Claude model."""
+        if candidate.model.author != "anthropic":
+            return []
+        asked = client_betas(self._call.request.headers, self._call.protocol)
+        return converse_betas(candidate.access.provider, candidate.protocol, asked)
 
     def _reply(self, candidate: Candidate | None, choice: int = 0) -> Reply:
         call, work = self._call, self._work
@@ -351,16 +376,6 @@ class Exchange:
             return False
         return True
 
-    def _cache_key(self) -> str:
-        """The prompt cache key: the caller's, else one that stands for ``user``, else for the key. Hashed with the
-        owner, so that it names nobody and two tenants never share one."""
-        given = self._work.body.get("prompt_cache_key")
-        if isinstance(given, str) and given:
-            return given
-        user = self._work.body.get("user")
-        source = f"user:{user}" if isinstance(user, str) and user else f"key:{self._call.key.id}"
-        return "hg-" + hashlib.sha256(f"{self._call.owner}\0{source}".encode()).hexdigest()[:40]
-
     def _timeouts(self) -> Timeouts:
         limits = self._call.services.settings.timeouts
         left = self._call.remaining_seconds()
@@ -375,11 +390,13 @@ def _unusable(fault: CredentialFault) -> GatewayError:
     return GatewayError(424, "provider_error", "provider_credentials", str(fault))
 
 
-def _refusing(translate: Callable[[], T]) -> T:
-    """Run a translation; content that this route cannot represent may still fit another."""
+def _refusing(translate: Callable[[], T], place: Callable[[str | None], str | None] = lambda param: param) -> T:
+    """Run a translation; content that this route cannot represent may still fit another. ``place`` finds where that
+    stands in the client's request."""
     try:
         return translate()
     except GatewayError as error:
+        error.param = place(error.param)
         raise UpstreamFailure("refused", error, move_on=True) from None
 
 

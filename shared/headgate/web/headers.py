@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from headgate.providers.betas import asked_betas, countable, platform_betas
 from headgate.routing.candidates import Candidate
 
 # Betas that this gateway fulfils itself and the upstream must not see.
 OWN_BETAS = frozenset({"message-threads-2026-08-12"})
 
 
-def upstream_headers(candidate: Candidate, client: Mapping[str, str], spoken: str) -> dict[str, str]:
-    """Headers for one call. A relayed Messages request carries the client's API version and betas on; a translated one
-    has the provider row's. The client's own credentials never travel."""
+def client_betas(client: Mapping[str, str], spoken: str) -> list[str]:
+    """The betas that a client of the Messages API asked for, without those that are ours to fulfil."""
+    if spoken != "messages":
+        return []
+    return [beta for beta in asked_betas(client.get("anthropic-beta", "")) if beta not in OWN_BETAS]
+
+
+def upstream_headers(
+    candidate: Candidate,
+    client: Mapping[str, str],
+    spoken: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    counting: bool = False,
+) -> dict[str, str]:
+    """Headers for one call with ``body``. A relayed Messages request carries the client's API version and betas on; a
+    translated one has the provider row's. The client's own credentials never travel."""
     headers = dict(candidate.access.headers)
-    if candidate.protocol == "messages" == spoken:
-        # A cloud platform knows one version and few betas, and refuses the others.
-        known = candidate.access.provider.betas
-        if known is None and (version := client.get("anthropic-version")):
-            headers["anthropic-version"] = version
-        betas = [beta.strip() for beta in client.get("anthropic-beta", "").split(",")]
-        betas = [beta for beta in dict.fromkeys(betas) if beta and beta not in OWN_BETAS]
-        betas = [beta for beta in betas if known is None or beta in known]
-        if betas:
-            headers["anthropic-beta"] = ",".join(betas)
+    provider = candidate.access.provider
+    if candidate.protocol != "messages":
+        return headers
+    # A cloud platform knows one version and few betas, and refuses the others.
+    if spoken == "messages" and provider.betas is None and (version := client.get("anthropic-version")):
+        headers["anthropic-version"] = version
+    asked = client_betas(client, spoken)
+    betas = countable(provider, asked) if counting else platform_betas(provider, asked, body)
+    if betas:
+        headers["anthropic-beta"] = ",".join(betas)
     return headers

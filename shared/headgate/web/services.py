@@ -13,6 +13,7 @@ from headgate.access.keys import KeyStore
 from headgate.catalog.catalog import Catalog
 from headgate.observe import Observer
 from headgate.providers.auth import Credentials
+from headgate.routing.media import MediaFetcher
 from headgate.routing.transport import Transport
 from headgate.settings import Settings
 from headgate.storage.aws import Caller, Connection, StoreFault
@@ -35,6 +36,7 @@ class Services:
         self.observer = Observer(name, settings.log_level)
         self.catalog = Catalog.bundled(settings.zdr_agreements)
         self.transport = Transport()
+        self.media = MediaFetcher(self.transport.tls)
         self.dynamodb = self._caller("dynamodb", environ)
         self._secrets = Secrets(self._caller("ssm", environ))
         self._seal_secret = settings.seal_secret

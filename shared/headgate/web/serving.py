@@ -17,6 +17,7 @@ from headgate.protocols.registry import Reader, Relay, Splitter, Writer
 from headgate.protocols.sse import EventSplitter, FrameSplitter, FrameTooLarge
 from headgate.routing.transport import UpstreamFailure, UpstreamStream, broken
 from headgate.usage import Usage
+from headgate.web.broken_off import Streamed, broken_off
 
 
 class Serving(Protocol):
@@ -35,6 +36,10 @@ class Serving(Protocol):
     def body(self) -> dict[str, Any] | None: ...
     def state_items(self) -> list[dict[str, Any]]: ...
     async def close(self) -> None: ...
+
+
+def _nothing(frame: bytes) -> str:
+    return ""
 
 
 async def whole_frames(stream: UpstreamStream) -> AsyncIterator[list[bytes]]:
@@ -68,11 +73,12 @@ async def whole_events(stream: UpstreamStream, splitter: Splitter) -> AsyncItera
 
 
 class RelayServing:
-    """Same protocol on both sides: bytes through, a reader looking on."""
+    """Same protocol on both sides: bytes through, a reader looking on, and ``streamed`` for when it breaks off."""
 
-    def __init__(self, stream: UpstreamStream, relay: Relay) -> None:
+    def __init__(self, stream: UpstreamStream, relay: Relay, streamed: Streamed | None = None) -> None:
         self._stream = stream
         self._relay = relay
+        self._note = (streamed or Streamed(_nothing)).add
         self._groups = whole_frames(stream)
         self._held: list[bytes] = []
         self._ended = False
@@ -95,6 +101,7 @@ class RelayServing:
     async def prime(self) -> None:
         """Read until the first output. Raises UpstreamFailure where the upstream fails before it."""
         async for group in self._groups:
+            self._note(group)
             for frame in group:
                 self._held.append(self._relay.feed(frame))
             if self._relay.error is not None and not self._relay.saw_output:
@@ -117,6 +124,7 @@ class RelayServing:
                 return
         try:
             async for group in self._groups:
+                self._note(group)
                 if len(group) == 1:
                     out = feed(group[0])
                     if self._over():
@@ -170,10 +178,16 @@ class RelayServing:
 
 
 class TranslatedServing:
-    """Different protocols: upstream frames to events to the client's frames."""
+    """Different protocols: upstream frames to events to the client's frames. ``input_estimate``: input tokens, for an
+    answer that breaks off before the upstream has said what it used."""
 
     def __init__(
-        self, stream: UpstreamStream, reader: Reader, writer: Writer, splitter: Splitter | None = None
+        self,
+        stream: UpstreamStream,
+        reader: Reader,
+        writer: Writer,
+        splitter: Splitter | None = None,
+        input_estimate: int = 0,
     ) -> None:
         self._stream = stream
         self._reader = reader
@@ -181,6 +195,9 @@ class TranslatedServing:
         self._groups = whole_events(stream, splitter or EventSplitter())
         self._held: list[Event] = []
         self._usage = Usage()
+        self._usage_is_whole = False
+        self._streamed = Streamed(str)
+        self._input_estimate = input_estimate
         self._finished: Finished | None = None
         self._failed: Failed | None = None
 
@@ -250,13 +267,15 @@ class TranslatedServing:
         return events
 
     def _noted(self, events: list[Event]) -> list[Event]:
+        said: list[str] = []
         for event in events:
-            kind = type(event)
-            if kind is Delta:
+            if type(event) is Delta:
+                said.append(event.text)
                 continue
             match event:
                 case UsageUpdated(usage=usage):
-                    self._usage = usage
+                    # Gemini names the input alone until there is output.
+                    self._usage, self._usage_is_whole = usage, usage.output_total > 0
                 case StartedEvent(usage=usage) if usage is not None:
                     self._usage = usage
                 case Finished():
@@ -265,12 +284,24 @@ class TranslatedServing:
                     self._failed = event
                 case _:
                     continue
+        self._streamed.add(said)
+        if self._failed is not None and not self._usage_is_whole:
+            # Before the failure, so that what the writer says of usage is what the log says.
+            at = events.index(self._failed)
+            return [*events[:at], UsageUpdated(self.break_off()), *events[at:]]
         return events
+
+    def break_off(self) -> Usage:
+        """What was used, estimated where the upstream has not said it and will not."""
+        if self._finished is None and not self._usage_is_whole:
+            self._usage = broken_off(self._usage, self._input_estimate, self._streamed.tokens())
+            self._usage_is_whole = True
+        return self._usage
 
     def fail(self, error: GatewayError) -> bytes:
         """End the stream with ``error`` in the protocol's own form."""
         self._failed = Failed(error)
-        return self._writer.write(self._failed)
+        return self._writer.write(UsageUpdated(self.break_off())) + self._writer.write(self._failed)
 
     async def json(self) -> dict[str, Any]:
         """The whole answer as one object. Raises UpstreamFailure where it did not come to its end."""

@@ -12,6 +12,7 @@ from headgate.conversation import Extra, Media, MediaKind, OpaquePart, Part, Ref
 from headgate.errors import invalid_request, unsupported
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.contract import Target
+from headgate.protocols.inline_media import by_address, lacking
 
 _AUDIO_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm16": "audio/pcm", "m4a": "audio/mp4"}
 _AUDIO_FORMATS = {
@@ -26,7 +27,6 @@ _AUDIO_FORMATS = {
 _EXTENSIONS = {"pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown", "json": "application/json"}
 _IMAGE_STARTS = {"iVBOR": "image/png", "/9j/": "image/jpeg", "R0lG": "image/gif", "UklG": "image/webp"}
 _ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
-_FEATURES = {"image": "image", "audio": "audio"}
 
 
 def extra_of(fields: Mapping[str, Any], known: frozenset[str]) -> Extra:
@@ -103,9 +103,21 @@ def _data_url(url: str, path: str) -> tuple[str, str]:
     return media_type.strip().lower() or "text/plain", data
 
 
-def write_parts(parts: Sequence[Part], target: Target, path: str) -> list[dict[str, Any]]:
-    """Parts of a user message for the upstream. Raises ``unsupported`` for what it cannot be shown."""
-    return [written for part in parts if (written := _write_part(part, target, path)) is not None]
+def needs_data(media: Media, target: Target) -> bool:
+    """Whether ``media`` must come as data: only images may be addresses, at some vendors documents too, at some
+    neither. What the model lacks is not worth fetching."""
+    if not by_address(media) or media.kind == "video" or lacking(media, target) is not None:
+        return False
+    if media.kind == "file" and "document_url" in target.quirks and not target.lacks("pdf"):
+        return False
+    return media.kind != "image" or "no_media_urls" in target.quirks
+
+
+def write_parts(parts: Sequence[Part], target: Target, path: str, *, text: bool = True) -> list[dict[str, Any]]:
+    """Parts of a user message for the upstream, without the texts where ``text`` is False. Raises ``unsupported`` for
+    what it cannot be shown."""
+    pairs = [(part, f"{path}.content[{at}]") for at, part in enumerate(parts) if text or not isinstance(part, Text)]
+    return [written for part, at in pairs if (written := _write_part(part, target, at)) is not None]
 
 
 def _write_part(part: Part, target: Target, path: str) -> dict[str, Any] | None:
@@ -142,11 +154,11 @@ def cache_control(extra: Extra) -> Any:
 
 
 def _write_media(media: Media, target: Target, path: str) -> dict[str, Any]:
+    lacked = lacking(media, target)
+    if lacked in ("image", "audio", "pdf"):
+        raise unsupported(f"{target.model} does not take {lacked} input.", param=path)
     if media.file_id is not None:
         raise unsupported("A file id belongs to the provider that issued it. Send the file's content.", param=path)
-    feature = _FEATURES.get(media.kind)
-    if feature is not None and target.lacks(feature):
-        raise unsupported(f"{target.model} does not take {media.kind} input.", param=path)
     match media.kind:
         case "image":
             image: dict[str, Any] = {"url": media.url or _write_data_url(media)}
@@ -165,6 +177,8 @@ def _write_media(media: Media, target: Target, path: str) -> dict[str, Any]:
 
 
 def _write_file(media: Media, target: Target, path: str) -> dict[str, Any]:
+    if media.data is None and media.url is not None and "document_url" in target.quirks and not target.lacks("pdf"):
+        return document_part(media.url, media.filename)
     if media.data is None:
         raise unsupported("This upstream takes a file's content, not its address.", param=path)
     kind = media.media_type or "application/pdf"
@@ -177,8 +191,16 @@ def _write_file(media: Media, target: Target, path: str) -> dict[str, Any]:
         return {"type": "text", "text": f"{media.filename}:\n{text}" if media.filename else text}
     if kind == "application/pdf" and target.lacks("pdf"):
         raise unsupported(f"{target.model} does not take PDF files.", param=path)
+    if "document_url" in target.quirks:
+        return document_part(_write_data_url(media, kind), media.filename)
     name = media.filename or ("document.pdf" if kind == "application/pdf" else "document")
     return {"type": "file", "file": {"filename": name, "file_data": _write_data_url(media, kind)}}
+
+
+def document_part(url: str, name: str | None) -> dict[str, Any]:
+    """A document by its address or data URL, as Mistral takes it."""
+    part = {"type": "document_url", "document_url": url}
+    return part if name is None else {**part, "document_name": name}
 
 
 def _write_data_url(media: Media, media_type: str | None = None) -> str:

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from headgate.errors import GatewayError
+from headgate.protocols.vendor_errors import known_code, plain_text
 
 _TYPES = {
     400: "invalid_request_error",
@@ -36,6 +37,8 @@ _STATUSES = {
     "service_unavailable": 503,
     "overloaded_error": 503,
 }
+# Cloudflare: "No such model", "The model name is invalid".
+_NO_MODEL = frozenset({5007, 3042})
 
 
 def error_body(error: GatewayError, request_id: str | None = None) -> dict[str, Any]:
@@ -56,13 +59,14 @@ def error_body(error: GatewayError, request_id: str | None = None) -> dict[str, 
 
 def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
     """What an upstream answered instead of a completion: its message verbatim, its type, code and param, its
-    ``Retry-After`` and rate limit headers. A body that is no JSON (a proxy's HTML page) is not shown."""
+    ``Retry-After`` and rate limit headers. A body that is no JSON (a proxy's HTML page) is not shown, unless it is the
+    vendor's own plain text."""
     low = {name.lower(): value for name, value in headers.items()}
     kept = {name: value for name, value in low.items() if name.startswith("x-ratelimit-")}
     try:
         payload: object = json.loads(body)
     except (ValueError, RecursionError):
-        payload = None
+        payload = {"message": plain_text(status, body, headers)}
     error = error_of(payload, status)
     error.retry_after = retry_after(low)
     error.headers = kept
@@ -71,35 +75,67 @@ def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayE
 
 def error_of(payload: object, status: int | None = None) -> GatewayError:
     """The error inside a parsed body or an error frame of a stream. OpenAI nests it; others send ``{"error": text}``,
-    ``{"message": …}``, ``{"detail": …}`` (FastAPI) or a list with one nested error (Gemini's compatibility layer).
+    ``{"code": …, "error": text}`` (xAI), ``{"message": …}``, ``{"detail": …}`` (FastAPI; Mistral puts that into
+    ``message``), ``{"errors": […]}`` (Cloudflare) or a list with one nested error (Gemini's compatibility layer).
     status None: a frame of a stream that began with 200; then the error's own code or type decides, else 424."""
     if isinstance(payload, list) and payload:
         payload = cast("list[object]", payload)[0]
     outer = _object(payload)
     inner = outer.get("error", outer)
+    if "error" not in outer and isinstance(outer.get("errors"), list) and outer["errors"]:
+        inner = outer["errors"][0]
+    elif isinstance(outer.get("detail"), dict):
+        inner = _object(outer["detail"]).get("error", outer["detail"])
     fields = _object(inner)
-    message = next(
-        (
-            text
-            for text in (inner, fields.get("message"), fields.get("detail"), outer.get("message"), fields.get("msg"))
-            if isinstance(text, str) and text.strip()
-        ),
-        None,
-    )
+    problems = _problems(fields.get("detail")) or _problems(fields.get("message"))
+    said = (inner, problems and _worded(problems), fields.get("message"), fields.get("detail"), outer.get("message"))
+    message = next((text for text in (*said, fields.get("msg")) if isinstance(text, str) and text.strip()), None)
     if message is None and fields.get("detail"):
         message = json.dumps(fields["detail"], ensure_ascii=False)
-    code = fields.get("code")
+    code = fields.get("code", outer.get("code"))
     if status is None:
         status = _status(code, fields.get("type"))
     type_ = fields.get("type")
-    param = fields.get("param")
+    param = _where(problems[0]) if problems else fields.get("param")
     return GatewayError(
         status,
         type_ if isinstance(type_, str) and type_ else _TYPES.get(status, "server_error"),
-        code if isinstance(code, str) and code else None,
+        known_code(message or "", _code(code, type_, listed="errors" in outer)),
         message or f"The provider answered with status {status} and no readable message.",
         param=param if isinstance(param, str) and param else None,
     )
+
+
+def _code(code: object, type_: object, *, listed: bool) -> str | None:
+    """The vendor's own word, but for an unknown model ours, which lets the request move on. Numbers are statuses that
+    stand there once more, except in Cloudflare's list."""
+    if type_ == "invalid_model" or (listed and code in _NO_MODEL):
+        return "model_not_found"
+    if isinstance(code, str) and code:
+        return code
+    return str(code) if listed and type(code) is int else None
+
+
+def _problems(value: object) -> list[Mapping[str, Any]]:
+    """The entries of a validation report of FastAPI, which Mistral wraps once more."""
+    if isinstance(value, dict):
+        value = cast("dict[str, object]", value).get("detail")
+    if not isinstance(value, list):
+        return []
+    entries = [_object(entry) for entry in cast("list[object]", value)]
+    return entries if entries and all(isinstance(entry.get("msg"), str) for entry in entries) else []
+
+
+def _worded(problems: list[Mapping[str, Any]]) -> str:
+    """``Extra inputs are not permitted (metadata); …``"""
+    return "; ".join(f"{each['msg']} ({where})" if (where := _where(each)) else each["msg"] for each in problems)
+
+
+def _where(problem: Mapping[str, Any]) -> str:
+    """The path of a validation problem, without the word for the body."""
+    steps = problem.get("loc")
+    path = [str(step) for step in cast("list[object]", steps)] if isinstance(steps, list) else []
+    return ".".join(path[1:] if path[:1] == ["body"] else path)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -8,28 +8,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from headgate.conversation import Sealed
 from headgate.errors import GatewayError
 from headgate.protocols import sse
+from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.client_stream import wants_usage
 from headgate.protocols.chat_completions.errors import error_body, error_of
 from headgate.protocols.chat_completions.joining import join_chunks
 from headgate.protocols.chat_completions.relay_request import prepare
-from headgate.protocols.chat_completions.usage import read_usage, write_cost
+from headgate.protocols.chat_completions.thinking_parts import plain
+from headgate.protocols.chat_completions.usage import added, read_usage, write_cost, write_usage
 from headgate.protocols.contract import Reply, Target
 from headgate.usage import Usage
 
 # Inside a JSON string the quotes would be escaped, so these only ever match the chunk's own keys.
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"\\]+)"')
+_ARRAY = re.compile(rb'"content"\s*:\s*\[')
+_COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*\d+')
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 _USAGE = re.compile(r',?\s*"usage"\s*:\s*')
 _SAID = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details", "tool_calls", "function_call")
 _decoder = json.JSONDecoder()
 
-__all__ = ["Relay", "prepare"]
+__all__ = ["Relay", "prepare", "said"]
 
 
 class Relay:
@@ -41,12 +46,18 @@ class Relay:
         self._target = target
         self._route = f"{target.provider}/{target.model}"
         self._asked = wants_usage(reply)
+        # OpenAI's clients take it that the output's tokens are all of them.
+        self._extra = "reasoning_extra" in target.quirks
         self._model = b'"model":' + json.dumps(reply.model).encode()
         self._from: bytes | None = None
         self.done = False
         self._unfinished: int = reply.body.get("n") or 1
         self._kept: list[bytes] | None = [] if reply.extra.get("keep") else None
         self._json: dict[str, Any] | None = None
+        self._parts = "thinking_parts" in target.quirks
+        self._increments = "usage_increments" in target.quirks
+        self._counted: dict[str, Any] = {}
+        self._first: dict[str, Any] = {}
         self.usage = Usage()
         self.finish: str | None = None
         self.error: GatewayError | None = None
@@ -63,11 +74,13 @@ class Relay:
         """One whole SSE frame in, what the client gets out. After the end or an error: nothing."""
         if self.done:
             return b""
+        if self._parts and _ARRAY.search(frame):
+            frame = self._plain(frame)
         source = self._from
         if source is not None and source in frame:
             frame = frame.replace(source, self._model, 1)
-        elif not (frame := self._learn(frame)):
-            return b""
+        elif not (frame := self._learn(frame)) or self.error is not None:
+            return frame
         if b'"finish_reason":null' not in frame:
             for word in _FINISH.findall(frame):
                 self.finish = word.decode("utf-8", "replace")
@@ -77,7 +90,7 @@ class Relay:
                 frame = frame.replace(b',"usage":null', b"", 1)
         elif b'"usage"' in frame:
             frame = self._count(frame)
-        if not self.saw_output or b'"error"' in frame or b'"x_groq"' in frame:
+        if not self.saw_output or b'"error' in frame or b'"x_groq"' in frame:
             frame = self._inspect(frame)
         if self._kept is not None and frame:
             self._kept.append(frame)
@@ -107,8 +120,14 @@ class Relay:
             raise self.error
         body = cast("dict[str, Any]", payload)
         body["model"] = self._reply.model
+        if self._parts:
+            for choice in _dicts(body["choices"]):
+                if isinstance(choice.get("message"), dict):
+                    choice["message"] = plain(choice["message"], self._seal)
         if isinstance(body.get("usage"), dict):
             self._read_usage(body["usage"])
+            if self._extra:
+                body["usage"]["completion_tokens"] = self.usage.output_total
             body["cost"] = write_cost(self.usage, self._reply)
         choices = [choice for choice in body["choices"] if isinstance(choice, dict)]
         self.finish = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
@@ -121,7 +140,11 @@ class Relay:
         """End the stream with ``error``; the answer so far stands, without a finish reason."""
         self.done = True
         self.error = error
-        return sse.frame(None, {"error": error_body(error)["error"]})
+        self._estimate()
+        payload: dict[str, Any] = {"error": error_body(error)["error"]}
+        if self._asked:
+            payload.update(usage=write_usage(self.usage), cost=write_cost(self.usage, self._reply))
+        return sse.frame(None, payload)
 
     def _learn(self, frame: bytes) -> bytes:
         """A frame without the model's name as known: the first one, ``[DONE]``, a comment, an error."""
@@ -130,7 +153,7 @@ class Relay:
             return frame
         if data.strip() == b"[DONE]":
             self.done = True
-            return frame
+            return self._summed() + frame if self._increments else frame
         found = _MODEL.search(frame)
         if found is None:
             return frame if _parse(frame) is not None else self._broken("The provider sent an event that is not JSON.")
@@ -141,15 +164,23 @@ class Relay:
         """End with an error of ours, in the protocol's form."""
         return self.fail(GatewayError(424, "provider_error", code, text, model=self._route))
 
+    def _estimate(self) -> None:
+        if not self.usage.total:
+            self.usage = self._reply.broken_off(self.usage)
+
     def _inspect(self, frame: bytes) -> bytes:
         """A closer look at a frame that may hold the first output or an error."""
         chunk = _parse(frame)
         if chunk is None:
             return frame
-        if chunk.get("error"):
+        if chunk.get("error") or chunk.get("errors") or chunk.get("object") == "error":
             self.error = error_of(chunk)
             self.error.model = self._route
             self.done = True
+            self._estimate()
+            if not chunk.get("error"):
+                # The forms of Mistral, vLLM and Cloudflare, in which no client of this protocol sees an error.
+                return sse.frame(None, {"error": error_body(self.error)["error"]})
         groq = chunk.get("x_groq")
         if isinstance(groq, dict) and isinstance(groq.get("usage"), dict) and not self.usage.total:
             self._read_usage(groq["usage"])
@@ -166,13 +197,44 @@ class Relay:
         if chunk is None or "usage" not in chunk:
             return frame
         usage = chunk["usage"]
+        if self._increments:
+            return self._increment(frame, chunk)
         if not isinstance(usage, dict):
             return frame if self._asked else _NO_USAGE.sub(b"", frame, count=1)
         self._read_usage(cast("dict[str, Any]", usage))
+        if self._asked and self._extra:
+            frame = _COMPLETION.sub(b'"completion_tokens":%d' % self.usage.output_total, frame, count=1)
         if self._asked:
             last = not chunk.get("choices") or any(each.get("finish_reason") for each in _dicts(chunk["choices"]))
             return self._priced(frame) if last else frame
         return _without_usage(frame) if chunk.get("choices") else b""
+
+    def _plain(self, frame: bytes) -> bytes:
+        """A frame whose content is an array of parts, with text and thoughts in their own fields."""
+        chunk = _parse(frame)
+        for choice in _dicts(chunk.get("choices")) if chunk else ():
+            if isinstance(choice.get("delta"), dict):
+                choice["delta"] = plain(choice["delta"], self._seal)
+        return frame if chunk is None else sse.frame(None, chunk)
+
+    def _seal(self, signature: str) -> str:
+        return self._reply.seal(Sealed(PROTOCOL, signature, self._target.provider, self._target.model))
+
+    def _increment(self, frame: bytes, chunk: dict[str, Any]) -> bytes:
+        """Each chunk says what it adds; a last frame without choices, which is no chunk, says it all."""
+        usage: dict[str, Any] = chunk["usage"] if isinstance(chunk["usage"], dict) else {}
+        self._counted = added(self._counted, usage) if "choices" in chunk else usage
+        self._read_usage(self._counted)
+        if not self._first and "choices" in chunk:
+            self._first = {name: chunk[name] for name in ("id", "created") if name in chunk}
+        return _without_usage(frame) if chunk.get("choices") else b""
+
+    def _summed(self) -> bytes:
+        """The closing usage chunk of a client that asked for one."""
+        if not self._asked or not self._counted:
+            return b""
+        head = {**self._first, "object": "chat.completion.chunk", "model": self._reply.model, "choices": []}
+        return sse.frame(None, {**head, "usage": self._counted, "cost": write_cost(self.usage, self._reply)})
 
     def _priced(self, frame: bytes) -> bytes:
         cost = json.dumps(write_cost(self.usage, self._reply), separators=(",", ":"))
@@ -180,7 +242,25 @@ class Relay:
         return frame[:at] + b',"cost":' + cost.encode() + frame[at:]
 
     def _read_usage(self, raw: Mapping[str, Any]) -> None:
-        self.usage = read_usage(raw, reasoning_extra="reasoning_extra" in self._target.quirks)
+        self.usage = read_usage(raw, reasoning_extra=self._extra)
+
+
+def said(event: Mapping[str, Any]) -> Iterator[object]:
+    """The answer's own strings in a chunk, for estimates."""
+    for choice in _dicts(event.get("choices")):
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            continue
+        # Reasoning has two names; servers that send both send the same text twice.
+        yield from (
+            delta.get("content"),
+            delta.get("refusal"),
+            delta.get("reasoning_content") or delta.get("reasoning"),
+        )
+        for call in _dicts(delta.get("tool_calls")):
+            called = call.get("function") or call.get("custom")
+            if isinstance(called, dict):
+                yield from (called.get("name"), called.get("arguments") or called.get("input"))
 
 
 def _parse(frame: bytes) -> dict[str, Any] | None:

@@ -11,13 +11,17 @@ from typing import Any
 
 from headgate.losses import Loss
 from headgate.protocols.chat_completions import PROTOCOL
+from headgate.protocols.chat_completions.content import document_part
 from headgate.protocols.chat_completions.gateway_fields import GATEWAY_FIELDS, merged
+from headgate.protocols.chat_completions.strict_messages import settle
+from headgate.protocols.chat_completions.thinking_parts import thinking_part, with_thoughts
+from headgate.protocols.chat_completions.upstream_messages import wire_call_id
+from headgate.protocols.chat_completions.upstream_request import NO_PARAMETERS, refuses_stop
 from headgate.protocols.contract import Target, Unseal
-from headgate.protocols.efforts import nearest
+from headgate.protocols.efforts import adjustable, nearest
 
 _KNOBS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed", "logit_bias")
 _REFUSED = {
-    "no_stop": ("stop",),
     "no_verbosity": ("verbosity",),
     "no_web_search_options": ("web_search_options",),
 }
@@ -32,6 +36,9 @@ def prepare(
     sent = {name: value for name, value in merged(body).items() if name not in GATEWAY_FIELDS}
     sent["model"] = target.model
     sent["messages"] = [_message(each, index, target, unseal, losses) for index, each in enumerate(sent["messages"])]
+    if "strict_messages" in target.quirks:
+        sent["messages"], lost = settle(sent["messages"])
+        losses += lost
     # Accepted for compatibility; it has no effect here.
     sent.pop("service_tier", None)
     if sent.get("stream") and "no_stream_options" not in target.quirks:
@@ -80,6 +87,8 @@ def _knobs(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
         for name in names if quirk in target.quirks else ():
             if sent.pop(name, None) is not None:
                 losses.append(Loss(name, "unsupported_parameter"))
+    if refuses_stop(target) and sent.pop("stop", None):
+        losses.append(Loss("stop", "unsupported_parameter", f"{target.model} does not take it."))
     if "no_n" in target.quirks:
         # Several choices are then several calls.
         sent.pop("n", None)
@@ -89,6 +98,9 @@ def _knobs(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
             del sent["reasoning_effort"]
             if effort != "none":
                 losses.append(Loss("reasoning_effort", "unsupported_parameter", f"{target.model} does not reason."))
+        elif not adjustable(target.efforts, target.quirks):
+            del sent["reasoning_effort"]
+            losses.append(Loss("reasoning_effort", "unsupported_parameter", f"{target.model} has one effort."))
         else:
             sent["reasoning_effort"] = nearest(effort, target.efforts)
 
@@ -101,6 +113,8 @@ def _tool(tool: dict[str, Any], target: Target, losses: list[Loss]) -> dict[str,
         if function["strict"]:
             losses.append(Loss("tools.function.strict", "unsupported_parameter"))
         tool = {**tool, "function": {key: value for key, value in function.items() if key != "strict"}}
+    if isinstance(function, dict) and not function.get("parameters") and "tool_parameters" in target.quirks:
+        tool = {**tool, "function": {**tool["function"], "parameters": NO_PARAMETERS}}
     return tool
 
 
@@ -117,10 +131,36 @@ def _message(message: dict[str, Any], index: int, target: Target, unseal: Unseal
         if isinstance(content, list) and any("cache_control" in part for part in content):
             parts = [_unmarked(part, losses) if "cache_control" in part else part for part in content]
             message = {**message, "content": parts}
+    if "call_ids_9" in target.quirks:
+        message = _with_wire_ids(message, target)
+    if "document_url" in target.quirks and isinstance(message.get("content"), list):
+        message = {**message, "content": [_document(part) for part in message["content"]]}
     role = message["role"]
     if role == "developer" and "system_role" in target.quirks:
         return {**message, "role": "system"}
     return _assistant(message, f"messages[{index}]", target, unseal, losses) if role == "assistant" else message
+
+
+def _with_wire_ids(message: dict[str, Any], target: Target) -> dict[str, Any]:
+    """The message with its calls' ids as the upstream takes them: an earlier answer may be another vendor's."""
+    if message.get("tool_calls"):
+        calls = [{**call, "id": wire_call_id(call["id"], target)} for call in message["tool_calls"]]
+        return {**message, "tool_calls": calls}
+    if isinstance(message.get("tool_call_id"), str):
+        return {**message, "tool_call_id": wire_call_id(message["tool_call_id"], target)}
+    return message
+
+
+def _document(part: dict[str, Any]) -> dict[str, Any]:
+    """A file part of OpenAI's in Mistral's form; any other part as it is."""
+    file = part.get("file")
+    if part.get("type") != "file" or not isinstance(file, dict):
+        return part
+    if file.get("file_id"):
+        return {"type": "file", "file_id": file["file_id"]}
+    data = file.get("file_data") or ""
+    url = data if data.startswith(("data:", "https:", "http:")) else f"data:application/pdf;base64,{data}"
+    return document_part(url, file.get("filename"))
 
 
 def _assistant(
@@ -138,12 +178,34 @@ def _assistant(
     plain = thoughts.get("reasoning_content") or thoughts.get("reasoning")
     if plain and "reasoning_content" in target.quirks:
         kept["reasoning_content"] = plain
+    elif plain and "reasoning_text" in target.quirks:
+        kept["reasoning"] = plain
+    elif "thinking_parts" in target.quirks and not isinstance(kept.get("content"), list):
+        kept["content"] = with_thoughts(_parts(thoughts, path, target, unseal, losses), kept.get("content"))
+        return _signed(kept, calls, path, target, unseal, losses) if signed else kept
     details = _details(thoughts.get("reasoning_details") or (), path, target, unseal, losses)
     if details:
         kept["reasoning_details"] = details
-    if signed:
-        kept["tool_calls"] = [_call(call, path, target, unseal, losses) for call in calls or ()]
-    return kept
+    return _signed(kept, calls, path, target, unseal, losses) if signed else kept
+
+
+def _signed(
+    message: dict[str, Any], calls: Any, path: str, target: Target, unseal: Unseal, losses: list[Loss]
+) -> dict[str, Any]:
+    return {**message, "tool_calls": [_call(call, path, target, unseal, losses) for call in calls or ()]}
+
+
+def _parts(
+    thoughts: Mapping[str, Any], path: str, target: Target, unseal: Unseal, losses: list[Loss]
+) -> list[dict[str, Any]]:
+    """Earlier thoughts as parts: each signed one with its signature, else all of them together."""
+    entries = [entry for entry in thoughts.get("reasoning_details") or () if entry.get("text") or entry.get("summary")]
+    signed = [entry for entry in _details(entries, path, target, unseal, losses) if entry.get("signature")]
+    plain = thoughts.get("reasoning_content") or thoughts.get("reasoning")
+    if signed or not plain:
+        own = {entry["index"]: entry["signature"] for entry in signed if "index" in entry}
+        return [thinking_part(entry.get("text") or entry["summary"], own.get(entry.get("index"))) for entry in entries]
+    return [thinking_part(plain)]
 
 
 def _unparsed(message: dict[str, Any]) -> dict[str, Any]:
@@ -162,7 +224,7 @@ def _without(fields: Any, name: str) -> Any:
 
 def _details(entries: Any, path: str, target: Target, unseal: Unseal, losses: list[Loss]) -> list[dict[str, Any]]:
     """The entries that this upstream may see: all visible ones if it takes them, and the seals it made itself."""
-    takes = "reasoning_details" in target.quirks
+    takes = not target.quirks.isdisjoint({"reasoning_details", "thinking_parts"})
     kept: list[dict[str, Any]] = []
     for entry in entries:
         field = "signature" if entry.get("signature") else "data"

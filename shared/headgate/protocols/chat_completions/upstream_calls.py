@@ -15,6 +15,7 @@ from typing import Any
 
 from headgate.conversation import Sealed, ToolCall, ToolKind
 from headgate.events import Assembler, Event
+from headgate.protocols.arguments import free_text
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.names import NameMap
 
@@ -178,19 +179,8 @@ class Calls:
         call.ended = True
         events: list[Event] = []
         if call.emulated:
-            events += self._assembler.arguments(call.key, _free_text("".join(call.arguments)))
+            events += self._assembler.arguments(call.key, free_text("".join(call.arguments)))
         return events + self._assembler.end_call(call.key)
-
-
-def _free_text(arguments: str) -> str:
-    """The input of a free-text tool that was offered as a function with one string; the raw text where the model
-    did not keep to that."""
-    try:
-        value = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
-    text = value.get("input") if isinstance(value, dict) else None
-    return text if isinstance(text, str) else arguments
 
 
 def _text(value: object) -> str:

@@ -18,7 +18,6 @@ from headgate.conversation import (
     Message,
     OpaqueItem,
     OpaquePart,
-    Part,
     Reasoning,
     Refusal,
     Request,
@@ -31,6 +30,8 @@ from headgate.losses import Loss
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.content import write_parts, write_text
 from headgate.protocols.chat_completions.reasoning_details import ENCRYPTED, TEXT
+from headgate.protocols.chat_completions.strict_messages import settle
+from headgate.protocols.chat_completions.thinking_parts import thinking_part, with_thoughts
 from headgate.protocols.contract import Target
 from headgate.protocols.names import NameMap
 
@@ -47,7 +48,10 @@ def write_messages(request: Request, target: Target, names: NameMap) -> tuple[li
     for index, item in enumerate(request.items):
         writer.add(index, item)
     writer.close()
-    return writer.messages, writer.losses
+    if "strict_messages" not in target.quirks:
+        return writer.messages, writer.losses
+    messages, lost = settle(writer.messages)
+    return messages, writer.losses + lost
 
 
 def wire_call_id(call_id: str, target: Target) -> str:
@@ -91,6 +95,7 @@ class _History:
         self._results, self._matched = _match_results(items)
         self._open: dict[str, Any] | None = None
         self._calls: list[int] = []
+        self._thoughts: list[dict[str, Any]] = []
 
     def system(self, role: str) -> str:
         return "system" if "system_role" in self._target.quirks else role
@@ -118,12 +123,13 @@ class _History:
         """End the assistant's turn: its message, then the results of its calls."""
         message, self._open = self._open, None
         calls, self._calls = self._calls, []
+        thoughts, self._thoughts = self._thoughts, []
         if message is None:
             return
         if "content" not in message and "tool_calls" not in message and "refusal" not in message:
             if "audio" not in message:
                 return
-        message.setdefault("content", None)
+        message["content"] = with_thoughts(thoughts, message.get("content"))
         self.messages.append(message)
         media: list[dict[str, Any]] = []
         for index in calls:
@@ -187,7 +193,15 @@ class _History:
         thoughts = "".join(part.text for part in item.parts)
         if thoughts and "reasoning_content" in self._target.quirks:
             message["reasoning_content"] = message.get("reasoning_content", "") + thoughts
+        elif thoughts and "reasoning_text" in self._target.quirks:
+            message["reasoning"] = message.get("reasoning", "") + thoughts
         sealed = item.sealed
+        if "thinking_parts" in self._target.quirks:
+            own = sealed is not None and self._target.made(sealed, PROTOCOL)
+            if thoughts:
+                self._thoughts.append(thinking_part(thoughts, sealed.data if sealed and own else None))
+            if sealed is None or own:
+                return
         if sealed is None:
             return
         if not self._target.made(sealed, PROTOCOL):
@@ -231,7 +245,7 @@ class _History:
         assert isinstance(call, ToolCall) and isinstance(item, ToolResult)
         call_id = wire_call_id(call.call_id, self._target)
         text = _result_text(item)
-        media = [part for part in item.parts if not isinstance(part, Text)]
+        media = write_parts(item.parts, self._target, f"input[{index}]", text=False)
         if media and not text:
             text = "(The result follows as a file in the next message.)"
         self.messages.append({"role": "tool", "tool_call_id": call_id, "content": text})
@@ -239,12 +253,12 @@ class _History:
             return []
         # Tool messages take text only.
         about = {"type": "text", "text": f"Files from the result of tool call {call_id} ({call.name}):"}
-        return [about, *write_parts(media, self._target, f"input[{index}]")]
+        return [about, *media]
 
     def _orphan(self, index: int, item: ToolResult) -> None:
-        text = Text(f"Result of tool call {item.call_id}: {_result_text(item)}".rstrip())
-        rest: list[Part] = [part for part in item.parts if not isinstance(part, Text)]
-        parts = write_parts([text, *rest], self._target, f"input[{index}]")
+        text = f"Result of tool call {item.call_id}: {_result_text(item)}".rstrip()
+        media = write_parts(item.parts, self._target, f"input[{index}]", text=False)
+        parts = [{"type": "text", "text": text}, *media]
         self.losses.append(Loss(f"input[{index}]", "orphan_tool_result", "A result whose call is not in the history."))
         self.messages.append({"role": "user", "content": _simple(parts)})
 

@@ -14,17 +14,20 @@ from typing import Any
 from headgate.conversation import (
     CustomTool,
     FunctionTool,
+    Message,
     OpaqueTool,
     Request,
     Sampling,
+    Text,
     WebSearchTool,
 )
 from headgate.losses import Loss
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.content import cache_control
+from headgate.protocols.chat_completions.content import needs_data as needs_data
 from headgate.protocols.chat_completions.upstream_messages import write_messages
 from headgate.protocols.contract import Target
-from headgate.protocols.efforts import effort_for, nearest
+from headgate.protocols.efforts import adjustable, effort_for, nearest
 from headgate.protocols.names import NameMap, names_of
 from headgate.protocols.strict_schema import can_be_strict
 
@@ -35,6 +38,9 @@ _CUSTOM_SCHEMA = {
     "required": ["input"],
     "additionalProperties": False,
 }
+
+NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+"""Of a function that takes none, for vendors that want to be told so."""
 
 
 def write_request(request: Request, target: Target, names: NameMap | None = None) -> tuple[dict[str, Any], list[Loss]]:
@@ -57,6 +63,14 @@ def write_request(request: Request, target: Target, names: NameMap | None = None
     _search(body, request, target, losses)
     _rest(body, request, target, losses)
     return body, losses
+
+
+def reader_options(request: Request, target: Target) -> dict[str, Any]:
+    """What the ``StreamReader`` must know of the request: text that the vendor will repeat before it continues it."""
+    last = request.items[-1] if request.items else None
+    if "strict_messages" not in target.quirks or not isinstance(last, Message) or last.role != "assistant":
+        return {}
+    return {"prefix": "".join(part.text for part in last.parts if isinstance(part, Text))}
 
 
 def _lost(losses: list[Loss], path: str, why: str = "") -> None:
@@ -95,6 +109,8 @@ def _function(tool: FunctionTool, target: Target, names: NameMap, path: str, los
         function["description"] = tool.description
     if tool.parameters is not None:
         function["parameters"] = tool.parameters
+    elif "tool_parameters" in target.quirks:
+        function["parameters"] = NO_PARAMETERS
     if tool.strict and "no_strict" in target.quirks:
         _lost(losses, f"{path}.strict")
     elif tool.strict and not can_be_strict(tool.parameters):
@@ -216,11 +232,17 @@ def _sampling(body: dict[str, Any], sampling: Sampling, target: Target, losses: 
                 body["top_logprobs"] = sampling.top_logprobs
 
 
+def refuses_stop(target: Target) -> bool:
+    """Whether ``stop`` would be an error: everywhere, or for what reasons there."""
+    reasons = "no_stop_reasoning" in target.quirks and not target.lacks("reasoning")
+    return reasons or "no_stop" in target.quirks
+
+
 def _stop(body: dict[str, Any], sampling: Sampling, target: Target, losses: list[Loss]) -> None:
     stop = [word for word in sampling.stop if word]
     if not stop:
         return
-    if "no_stop" in target.quirks:
+    if refuses_stop(target):
         _lost(losses, "stop")
         return
     if len(stop) > 4:
@@ -238,8 +260,8 @@ def _thinking(body: dict[str, Any], request: Request, target: Target, losses: li
         effort = effort_for(thinking.budget)
     else:
         return
-    if target.lacks("reasoning"):
-        if effort != "none":
+    if target.lacks("reasoning") or not adjustable(target.efforts, target.quirks):
+        if effort != "none" or not target.lacks("reasoning"):
             _lost(losses, "reasoning")
     elif effort != "none" or target.efforts:
         body["reasoning_effort"] = nearest(effort, target.efforts)

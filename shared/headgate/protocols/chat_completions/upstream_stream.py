@@ -17,8 +17,9 @@ from headgate.errors import GatewayError
 from headgate.events import Assembler, Event, Failed, Finished, FinishReason, Started, UsageUpdated
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.errors import error_of
+from headgate.protocols.chat_completions.thinking_parts import thought_of
 from headgate.protocols.chat_completions.upstream_calls import Calls
-from headgate.protocols.chat_completions.usage import read_usage
+from headgate.protocols.chat_completions.usage import added, read_usage
 from headgate.protocols.contract import Target
 from headgate.protocols.names import NameMap
 from headgate.usage import Usage
@@ -48,13 +49,16 @@ class Malformed(ValueError):
 
 class StreamReader:
     """Reads one choice (index 0). ``names`` turns tool names back; its ``custom`` says which functions stand for
-    free-text tools."""
+    free-text tools. ``prefix``: text of the request that the answer begins with once more (``reader_options``)."""
 
-    def __init__(self, target: Target, names: NameMap | None = None) -> None:
+    def __init__(self, target: Target, names: NameMap | None = None, prefix: str = "") -> None:
         self._target = target
+        self._prefix = prefix
+        self._swallowed = ""
         self._assembler = Assembler()
         self._calls = Calls(self._assembler, names or NameMap())
         self._usage: Usage | None = None
+        self._counted: Mapping[str, Any] = {}
         self._reason: str | None = None
         self._extra: dict[str, Any] = {}
         self._audio: dict[str, Any] = {}
@@ -91,7 +95,7 @@ class StreamReader:
         )
 
     def _chunk(self, chunk: Mapping[str, Any]) -> list[Event]:
-        if chunk.get("error") or chunk.get("object") == "error":
+        if chunk.get("error") or chunk.get("errors") or chunk.get("object") == "error":
             return self._fail(error_of(chunk))
         events: list[Event] = []
         if not self._started:
@@ -100,8 +104,7 @@ class StreamReader:
             events.append(Started(_text(chunk.get("id")), _text(chunk.get("model"))))
         usage = chunk.get("usage") or _object(chunk.get("x_groq") or {}, "x_groq").get("usage")
         if isinstance(usage, dict):
-            extra = "reasoning_extra" in self._target.quirks
-            self._usage = read_usage(cast("dict[str, Any]", usage), reasoning_extra=extra)
+            self._count(cast("dict[str, Any]", usage), final="choices" not in chunk)
         for name in ("service_tier", "system_fingerprint"):
             if chunk.get(name):
                 self._extra[name] = chunk[name]
@@ -143,9 +146,31 @@ class StreamReader:
         self._reason = _text(choice.get("finish_reason")) or self._reason
         return events
 
+    def _count(self, usage: Mapping[str, Any], *, final: bool) -> None:
+        """Take a ``usage`` object in. final: it stands outside the answer's chunks."""
+        if "usage_increments" in self._target.quirks and not final:
+            usage = added(self._counted, usage)
+        self._counted = usage
+        self._usage = read_usage(usage, reasoning_extra="reasoning_extra" in self._target.quirks)
+
     def _text(self, text: str, logprobs: tuple[TokenLogprob, ...] = ()) -> list[Event]:
         self._spoke = True
+        if self._prefix:
+            text = self._unrepeated(text)
+            if not text:
+                return []
         return self._calls.after(lambda: self._assembler.text(text, logprobs))
+
+    def _unrepeated(self, text: str) -> str:
+        """``text`` without what of it only repeats the prefix; all that was held back where it turns out not to."""
+        text, self._swallowed = self._swallowed + text, ""
+        if text.startswith(self._prefix):
+            text, self._prefix = text[len(self._prefix) :], ""
+        elif self._prefix.startswith(text):
+            text, self._swallowed = "", text
+        else:
+            self._prefix = ""
+        return text
 
     def _blocks(self, blocks: list[Any], logprobs: tuple[TokenLogprob, ...]) -> list[Event]:
         """Content as an array (Mistral's reasoning models): text and thinking blocks."""
@@ -153,8 +178,8 @@ class StreamReader:
         for block in blocks:
             fields = _object(block, "content block")
             if fields.get("type") == "thinking":
-                for part in _list(fields.get("thinking")):
-                    events += self._thought(_text(_object(part, "thinking").get("text")), summary=False)
+                events += self._thought(thought_of(fields), summary=False)
+                events += self._seal(_text(fields.get("signature")), "signature")
             elif fields.get("type") == "text":
                 events += self._text(_text(fields.get("text")), logprobs)
         return events
@@ -222,7 +247,9 @@ class StreamReader:
                 self._audio[name] = value
 
     def _close(self) -> list[Event]:
-        events = self._calls.finish()
+        held, self._swallowed = self._swallowed, ""
+        events = self._calls.after(lambda: self._assembler.text(held)) if held else []
+        events += self._calls.finish()
         if self._audio:
             part = OpaquePart(PROTOCOL, {"type": "audio", "audio": self._audio})
             events += self._assembler.whole_item(Message("assistant", (part,)))

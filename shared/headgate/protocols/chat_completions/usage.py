@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from headgate.protocols.contract import Reply
 from headgate.usage import Usage, dollars
@@ -21,11 +21,12 @@ def _object(value: object) -> Mapping[str, Any]:
 def read_usage(raw: Mapping[str, Any], *, reasoning_extra: bool = False) -> Usage:
     """The upstream's ``usage`` object. reasoning_extra: its ``completion_tokens`` leave the reasoning tokens out, so
     they are added (xAI), unless its own total shows that they are in already. DeepSeek counts cached input in
-    ``prompt_cache_hit_tokens``."""
-    prompt = _object(raw.get("prompt_tokens_details"))
+    ``prompt_cache_hit_tokens``, Mistral also in ``num_cached_tokens`` and ``prompt_token_details``."""
+    prompt = _object(raw.get("prompt_tokens_details")) or _object(raw.get("prompt_token_details"))
     completion = _object(raw.get("completion_tokens_details"))
     total = count(raw.get("prompt_tokens"))
-    read = min(total, count(prompt.get("cached_tokens")) or count(raw.get("prompt_cache_hit_tokens")))
+    cached = (prompt.get("cached_tokens"), raw.get("prompt_cache_hit_tokens"), raw.get("num_cached_tokens"))
+    read = min(total, next((number for each in cached if (number := count(each))), 0))
     written = count(prompt.get("cache_write_tokens")) or count(prompt.get("cached_tokens_created"))
     reasoning = count(completion.get("reasoning_tokens"))
     output = count(raw.get("completion_tokens"))
@@ -41,6 +42,20 @@ def read_usage(raw: Mapping[str, Any], *, reasoning_extra: bool = False) -> Usag
         audio_output=min(output, count(completion.get("audio_tokens"))),
         raw=raw,
     )
+
+
+def added(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Two ``usage`` objects summed number by number: of a stream whose chunks each carry what they add."""
+    whole = dict(before)
+    for name, value in more.items():
+        known = whole.get(name)
+        if isinstance(value, Mapping):
+            whole[name] = added(_object(known), cast("Mapping[str, Any]", value))
+        elif type(value) in (int, float) and type(known) in (int, float):
+            whole[name] = known + value
+        else:
+            whole[name] = value
+    return whole
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
@@ -61,6 +76,7 @@ def write_usage(usage: Usage) -> dict[str, Any]:
             "accepted_prediction_tokens": count(raw.get("accepted_prediction_tokens")),
             "rejected_prediction_tokens": count(raw.get("rejected_prediction_tokens")),
         },
+        **({"estimated": True} if usage.estimated else {}),
     }
 
 

@@ -18,7 +18,7 @@ from headgate.protocols import history
 from headgate.protocols.arguments import arguments_object, dumps
 from headgate.protocols.contract import Target
 from headgate.protocols.history import Answered, Called, Entry, Orphan, Said, Turn, in_turns, wire_call_id
-from headgate.protocols.inline_media import decode_text, is_text, sniff, without_data_url
+from headgate.protocols.inline_media import by_address, decode_text, is_text, sniff, without_data_url
 from headgate.protocols.names import NameMap
 
 Block = dict[str, Any]
@@ -33,6 +33,11 @@ NO_OUTPUT = "(no output)"
 _ID_FORBIDDEN = re.compile(r"[\x00-\x20]")
 _ID_LIMIT = 128
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+
+
+def needs_data(media: Media, target: Target) -> bool:
+    """Whether ``media`` must come as data: images may be addresses, the text of files may not."""
+    return by_address(media) and media.kind == "file" and media.media_type != "application/pdf"
 
 
 class MessageWriter:

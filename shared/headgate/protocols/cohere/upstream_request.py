@@ -8,7 +8,7 @@ from typing import Any
 from headgate.conversation import CustomTool, FunctionTool, Message, OpaqueTool, OutputFormat, Request, Text
 from headgate.losses import Loss
 from headgate.protocols.cache_marks import mark_of
-from headgate.protocols.cohere.messages import MessageWriter
+from headgate.protocols.cohere.messages import MessageWriter, needs_data
 from headgate.protocols.cohere.schema_dialect import plain_schema
 from headgate.protocols.contract import Target
 from headgate.protocols.efforts import budget_for
@@ -23,7 +23,7 @@ from headgate.protocols.tool_offers import (
     wire_choice,
 )
 
-__all__ = ["reader_options", "write_request"]
+__all__ = ["needs_data", "reader_options", "write_request"]
 
 Block = dict[str, Any]
 

@@ -41,7 +41,8 @@ _UNAUTHENTICATED = (
     "IncompleteSignatureException",
 )
 _TOO_LONG = ("input is too long", "prompt is too long", "too many input tokens", "maximum context length")
-_NO_MODEL = ("model identifier is invalid", "isn't supported", "end of its life")
+# The vendor writes "isn\u2019t" with a typographic apostrophe, and elsewhere with a plain one.
+_NO_MODEL = ("model identifier is invalid", "isn't supported", "isn\u2019t supported", "end of its life")
 
 
 def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:

@@ -8,7 +8,7 @@ from typing import Any
 from headgate.conversation import Media
 from headgate.errors import invalid_request, unsupported
 from headgate.protocols.contract import Target
-from headgate.protocols.inline_media import is_text, media_type_of, sniff, without_data_url
+from headgate.protocols.inline_media import by_address, is_text, lacking, media_type_of, sniff, without_data_url
 
 Block = dict[str, Any]
 
@@ -65,6 +65,11 @@ class DocumentNames:
         return name
 
 
+def needs_data(media: Media, target: Target) -> bool:
+    """Whether ``media`` must come as data: Bedrock fetches from S3 alone. What the model lacks is not worth it."""
+    return by_address(media) and lacking(media, target) is None
+
+
 def media_block(media: Media, target: Target, path: str, names: DocumentNames) -> Block:
     """The block for ``media``. Raises GatewayError 400 for what Bedrock cannot take: an address outside S3, a file
     stored at a provider, an unknown format, or a kind that the target model lacks."""
@@ -73,6 +78,9 @@ def media_block(media: Media, target: Target, path: str, names: DocumentNames) -
         raise unsupported(
             "A file id is known only to the provider it was uploaded to; send the data instead", param=path
         )
+    feature = lacking(media, target)
+    if feature is not None:
+        raise unsupported(f"{target.model} does not take {feature} input", param=path)
     if media.url is not None and not media.url.startswith("s3://"):
         raise unsupported(f"{target.model} takes the data of a file or an s3:// address, no other URL", param=path)
     if media.url is None and not media.data:
@@ -93,6 +101,7 @@ def _source(media: Media) -> Block:
 
 
 def _image(media: Media, target: Target, path: str) -> Block:
+    # A file can turn out to be an image.
     if target.lacks("image"):
         raise unsupported(f"{target.model} does not take image input", param=path)
     # The bytes win over the label: the vendor compares them and refuses a mismatch.
@@ -125,8 +134,6 @@ def _document(media: Media, target: Target, path: str, names: DocumentNames) -> 
 
 
 def _recording(media: Media, target: Target, path: str, kind: str, formats: tuple[str, ...]) -> Block:
-    if target.lacks(kind):
-        raise unsupported(f"{target.model} does not take {kind} input", param=path)
     named = media_type_of(media).rpartition("/")[2] or _suffix(media)
     format = _ALIASES.get(named, named)
     if format not in formats:

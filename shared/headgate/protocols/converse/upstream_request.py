@@ -12,6 +12,7 @@ from headgate.losses import Loss
 from headgate.protocols.contract import Target
 from headgate.protocols.converse.cache_points import LIMIT, POINT, add_point, limit_points, point
 from headgate.protocols.converse.families import family_of
+from headgate.protocols.converse.media import needs_data
 from headgate.protocols.converse.model_fields import ModelFields, write_fields, write_top_k
 from headgate.protocols.converse.tools import (
     NAME_LIMIT,
@@ -26,7 +27,7 @@ from headgate.protocols.converse.turns import TurnWriter, has_tools, in_tool_loo
 from headgate.protocols.history import split_leading
 from headgate.protocols.names import NameMap
 
-__all__ = ["reader_options", "write_request"]
+__all__ = ["needs_data", "reader_options", "write_request"]
 
 Block = dict[str, Any]
 

@@ -11,6 +11,7 @@ from headgate.conversation import Media
 from headgate.errors import invalid_request, unsupported
 from headgate.losses import Loss
 from headgate.protocols.contract import Target
+from headgate.protocols.inline_media import by_address, lacking
 
 Block = dict[str, Any]
 
@@ -65,6 +66,11 @@ _VIDEO_SITES = ("www.youtube.com", "youtube.com", "m.youtube.com", "youtu.be")
 _FEATURES = {"image": "image", "audio": "audio", "video": "video"}
 
 
+def needs_data(media: Media, target: Target) -> bool:
+    """Whether ``media`` must come as data. What the model lacks is not worth fetching."""
+    return by_address(media) and not _fetched(media, target) and lacking(media, target) is None
+
+
 def media_part(media: Media, target: Target, path: str, losses: list[Loss]) -> Block:
     """The part for ``media``. Raises GatewayError 400 for what Gemini cannot take: other formats, a file stored at
     another provider, an address that it does not fetch, a kind that the model lacks."""
@@ -73,6 +79,9 @@ def media_part(media: Media, target: Target, path: str, losses: list[Loss]) -> B
         raise unsupported(
             "A file id is known only to the provider it was uploaded to; send the data instead", param=path
         )
+    feature = lacking(media, target)
+    if feature is not None:
+        raise unsupported(f"{target.model} does not take {feature} input", param=path)
     part = _from_url(media, target, path) if media.url is not None else _inline(media, target, path)
     if media.detail in ("low", "high"):
         if "media_resolution" in target.quirks:
@@ -82,17 +91,30 @@ def media_part(media: Media, target: Target, path: str, losses: list[Loss]) -> B
     return part
 
 
+def _fetched(media: Media, target: Target) -> bool:
+    """Whether the vendor takes the address of ``media``."""
+    url = media.url or ""
+    own = url.startswith(_OWN_FILES) or _is_video_site(url)
+    return own or ("media_urls" in target.quirks and _scheme(url) in ("https", "gs"))
+
+
+def _is_video_site(url: str) -> bool:
+    try:
+        return _scheme(url) == "https" and urlsplit(url).hostname in _VIDEO_SITES
+    except ValueError:
+        return False
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].lower()
+
+
 def _from_url(media: Media, target: Target, path: str) -> Block:
     url = media.url or ""
-    where = urlsplit(url)
-    fetched = "media_urls" in target.quirks and where.scheme in ("https", "gs")
-    video = where.scheme == "https" and where.hostname in _VIDEO_SITES
-    if not (fetched or video or url.startswith(_OWN_FILES)):
-        raise unsupported(
-            f"{target.model} does not fetch {where.scheme or 'such'} addresses; send the data", param=path
-        )
-    kind = media.media_type or _by_name(where.path)
-    if video:
+    if not _fetched(media, target):
+        raise unsupported(f"{target.model} does not fetch such an address; send the data", param=path)
+    kind = media.media_type or _by_name(url.partition("?")[0].partition("#")[0])
+    if _is_video_site(url):
         kind = "video/mp4"
     # An address without a telling suffix: the vendor insists on a type, and goes by the content.
     kind = _accepted(media, kind or _DEFAULTS[media.kind], target, path)

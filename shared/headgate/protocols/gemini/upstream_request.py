@@ -14,13 +14,14 @@ from headgate.losses import Loss
 from headgate.protocols.arguments import dumps
 from headgate.protocols.contract import Target
 from headgate.protocols.gemini.arguments import function_name
+from headgate.protocols.gemini.media import needs_data
 from headgate.protocols.gemini.schemas import answer_schema, needs_restoring, openapi_schema
 from headgate.protocols.gemini.upstream_thinking import thinking_config
 from headgate.protocols.gemini.upstream_tools import ToolPlan, json_tool_name, plan_tools, stand_ins
 from headgate.protocols.gemini.upstream_turns import TurnWriter
 from headgate.protocols.names import NameMap, names_of
 
-__all__ = ["json_tool_name", "reader_options", "write_request"]
+__all__ = ["json_tool_name", "needs_data", "reader_options", "write_request"]
 
 Block = dict[str, Any]
 
@@ -46,7 +47,7 @@ def write_request(request: Request, target: Target, names: NameMap | None = None
     losses: list[Loss] = []
     plan = plan_tools(request, target, names, losses)
     leading = _leading(request.items)
-    history = TurnWriter(request.items[len(leading) :], target, names)
+    history = TurnWriter(request.items[len(leading) :], target, names, len(leading))
     losses += history.losses
     if not plan.tools and (bare := stand_ins(request, names)):
         plan.tools = [{"functionDeclarations": bare}]

@@ -52,9 +52,10 @@ _ESSENTIAL = ("compaction", "compaction_summary", "context_compaction")
 
 
 class TurnWriter:
-    """Builds the contents for one request; ``turns`` and ``losses`` are the outcome."""
+    """Builds the contents for one request; ``turns`` and ``losses`` are the outcome. ``first`` is the place of the
+    first item in the request."""
 
-    def __init__(self, items: Sequence[Item], target: Target, names: NameMap) -> None:
+    def __init__(self, items: Sequence[Item], target: Target, names: NameMap, first: int = 0) -> None:
         self.turns: list[Block] = []
         self.losses: list[Loss] = []
         self._target = target
@@ -67,10 +68,10 @@ class TurnWriter:
         self._to_come = Counter(
             item.call_id for item in items if isinstance(item, ToolCall) and item.ran_by == "client"
         )
-        for index, item in enumerate(items):
+        for index, item in enumerate(items, first):
             if isinstance(item, ToolResult) and item.ran_by == "client" and item.call_id in self._to_come:
                 self._results.setdefault(item.call_id, deque()).append((f"input[{index}]", item))
-        for index, item in enumerate(items):
+        for index, item in enumerate(items, first):
             self._item(item, f"input[{index}]")
         self._answer_calls()
         self._flush_seal()
@@ -122,14 +123,14 @@ class TurnWriter:
                     continue
         return parts
 
-    def _parts(self, parts: Sequence[Part], path: str) -> list[Block]:
+    def _parts(self, parts: Sequence[Part], path: str, *, text: bool = True) -> list[Block]:
         blocks: list[Block] = []
         for index, part in enumerate(parts):
             at = f"{path}.content[{index}]"
             match part:
-                case Text(text=text) | Refusal(text=text):
-                    if text:
-                        blocks.append({"text": text})
+                case Text(text=said) | Refusal(text=said):
+                    if said and text:
+                        blocks.append({"text": said})
                 case Media():
                     blocks.append(media_part(part, self._target, at, self.losses))
                 case OpaquePart():
@@ -239,9 +240,8 @@ class TurnWriter:
     def _response(self, call: ToolCall, item: ToolResult, path: str) -> tuple[Block, list[Block]]:
         """(the ``response`` object with ``parts`` for its media, parts that have to stand beside it)."""
         text = "\n".join(part.text for part in item.parts if isinstance(part, Text | Refusal))
-        rest: list[Part] = [part for part in item.parts if not isinstance(part, Text | Refusal)]
         response: Block = {"error" if item.is_error else "output": text}
-        parts = self._parts(rest, path)
+        parts = self._parts(item.parts, path, text=False)
         if not parts:
             return response, []
         if "media_in_results" in self._target.quirks and all("inlineData" in part for part in parts):

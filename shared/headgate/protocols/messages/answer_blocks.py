@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 from headgate.conversation import (
@@ -61,7 +62,7 @@ def item_blocks(item: Item, reply: Reply) -> list[Block]:
             block = thinking_block(item, reply)
             return [block] if block else []
         case ToolCall(ran_by="client"):
-            return [tool_block(item)]
+            return [*call_seal(item, reply), tool_block(item)]
         case ToolResult(kind="web_search"):
             return [_result_block(item.call_id, item)]
         case OpaqueItem(protocol="messages", payload=payload):
@@ -99,6 +100,14 @@ def thinking_block(item: Reasoning, reply: Reply) -> Block | None:
     if not text and not token:
         return None
     return {"type": "thinking", "thinking": text, "signature": token}
+
+
+def call_seal(call: ToolCall, reply: Reply) -> list[Block]:
+    """What carries the signature of a call (Gemini's), which clients would not send back on the call itself: a thinking
+    block without text before it. Clients keep signed thinking blocks."""
+    if call.sealed is None:
+        return []
+    return [{"type": "thinking", "thinking": "", "signature": reply.seal(replace(call.sealed, kind="call"))}]
 
 
 def tool_block(call: ToolCall) -> Block:

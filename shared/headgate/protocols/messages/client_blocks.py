@@ -43,6 +43,8 @@ class TurnReader:
         self._losses = losses
         self._items: list[Item] = []
         self._parts: list[Part] = []
+        # The signature of the call to come, and where it stood.
+        self._call_seal: tuple[Sealed, str] | None = None
 
     def read(self, turn: Mapping[str, Any]) -> list[Item]:
         """The items of ``turn``."""
@@ -53,6 +55,9 @@ class TurnReader:
             for index, block in enumerate(content or ()):
                 self._block(block, f"{self._path}.content[{index}]")
         self._close(_extra(turn, "role", "content"))
+        if self._call_seal is not None:
+            detail = "the signature of a tool call that is not in the turn"
+            self._losses.append(Loss(self._call_seal[1], "foreign_signature", detail))
         return self._items
 
     def _block(self, block: Block, path: str) -> None:
@@ -81,6 +86,9 @@ class TurnReader:
         """A thinking block; a signature that is nobody's, or another tenant's, is dropped and its text kept."""
         text, signature = block["thinking"], block["signature"]
         sealed = self._open(signature, path) if signature else None
+        if sealed is not None and sealed.kind == "call":
+            # Ours, and so without a text; some clients would put one in.
+            self._call_seal, sealed = (sealed, path), None
         if not text and sealed is None:
             return None
         return Reasoning((Thought(text),) if text else (), sealed)
@@ -103,7 +111,9 @@ class TurnReader:
     def tool_use(self, block: Block, path: str) -> Item:
         """A call of the client's tool."""
         extra = _extra(block, "type", "id", "name", "input")
-        return ToolCall(block["id"], block["name"], arguments_text(block["input"]), extra=extra)
+        seal, self._call_seal = self._call_seal, None
+        sealed = replace(seal[0], kind="signature") if seal else None
+        return ToolCall(block["id"], block["name"], arguments_text(block["input"]), sealed=sealed, extra=extra)
 
     def tool_result(self, block: Block, path: str) -> Item:
         """What the client's tool answered."""

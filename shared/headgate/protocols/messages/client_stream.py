@@ -30,6 +30,7 @@ from headgate.fold import Folder
 from headgate.protocols.contract import Reply
 from headgate.protocols.messages.answer_blocks import (
     Block,
+    call_seal,
     is_result_of,
     is_search,
     item_blocks,
@@ -135,6 +136,7 @@ class StreamWriter:
         self._streamed = False
         self._lazy = None
         if isinstance(item, ToolCall) and item.ran_by == "client":
+            out += b"".join(self._whole(each) for each in call_seal(item, self._reply))
             block = {"type": "tool_use", "id": item.call_id, "name": item.name, "input": {}}
             out += self._start(block, "input_json_delta")
             self._custom = item.kind == "custom"

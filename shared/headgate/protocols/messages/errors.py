@@ -57,12 +57,15 @@ def type_for(status: int) -> str:
 
 
 def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
-    """An upstream's error response as ours: its message and type verbatim, ``Retry-After`` in seconds. A body that is
-    no JSON object (a proxy's HTML page) gives a neutral message."""
+    """An upstream's error response as ours: its message and type verbatim, ``Retry-After`` in seconds. Google, in front
+    of Claude, answers in its own form, for a stream in a list of one. A body that is no JSON object (a proxy's HTML
+    page) gives a neutral message."""
     try:
         payload = json.loads(body)
     except ValueError:
         payload = None
+    if isinstance(payload, list) and payload:
+        payload = payload[0]
     inner: Any = payload.get("error", payload) if isinstance(payload, dict) else None
     error = error_from(inner, status)
     error.retry_after = _retry_after(headers)

@@ -1,4 +1,7 @@
-"""Images and files as Anthropic's image and document blocks."""
+"""Images and files as Anthropic's image and document blocks.
+
+The quirk ``no_source_urls`` of a provider's row: it takes base64 sources only, no addresses (Claude at Vertex AI).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,30 @@ from typing import Any
 from headgate.conversation import Media
 from headgate.errors import unsupported
 from headgate.protocols.contract import Target
-from headgate.protocols.inline_media import decode_text, is_text, media_type_of, sniff, without_data_url
+from headgate.protocols.inline_media import (
+    by_address,
+    decode_text,
+    is_text,
+    lacking,
+    media_type_of,
+    sniff,
+    without_data_url,
+)
 
 _IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+
+
+def needs_data(media: Media, target: Target) -> bool:
+    """Whether ``media`` must come as data: the vendor fetches images and PDFs over https alone. What the model lacks
+    is not worth fetching."""
+    url = media.url or ""
+    if not by_address(media) or media.kind not in ("image", "file") or lacking(media, target) is not None:
+        return False
+    if "no_source_urls" in target.quirks or not url.lower().startswith("https:"):
+        return True
+    # A document by address must be a PDF; of any other the type is known only when it is here.
+    ending = url.partition("?")[0].partition("#")[0].lower()
+    return media.kind == "file" and media_type_of(media) != "application/pdf" and not ending.endswith(".pdf")
 
 
 def media_block(media: Media, target: Target, path: str) -> dict[str, Any]:

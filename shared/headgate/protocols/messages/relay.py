@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headgate.errors import GatewayError
@@ -99,6 +99,13 @@ def _prepare_seal(
     return None
 
 
+def said(event: Mapping[str, Any]) -> Iterator[object]:
+    """The answer's own strings in an event, for estimates."""
+    delta = event.get("delta")
+    if isinstance(delta, dict):
+        yield from (delta.get(name) for name in ("text", "thinking", "partial_json"))
+
+
 class Relay:
     """Passes one answer on, frame by frame, and looks at it.
 
@@ -155,6 +162,7 @@ class Relay:
             case "error":
                 self.done = True
                 self.error = self._named(error_from(payload.get("error")))
+                self._estimate()
             case _:
                 return frame
         return frame
@@ -203,10 +211,16 @@ class Relay:
             return b""
         self.done = True
         self.error = error
+        self._estimate()
         if self._kept is not None:
             self.body = accumulate(self._kept) or None
         request_id = self._reply.extra.get("request_id")
         return frame("error", error_body(error, request_id if isinstance(request_id, str) else None))
+
+    def _estimate(self) -> None:
+        """The output that ``message_start`` names is only what was made until then; ``message_delta`` has the rest."""
+        if self.finish is None:
+            self.usage = self._reply.broken_off(self.usage)
 
     def _broken(self, what: str, code: str = "invalid_stream") -> bytes:
         model = f"{self._target.provider}/{self._target.model}"

@@ -24,17 +24,20 @@ def fit(out: dict[str, Any], target: Target, losses: list[Loss]) -> None:
     turns = out.get("messages")
     if isinstance(turns, list) and target.lacks("system_messages"):
         out["messages"] = [_spoken_by_user(turn) if turn.get("role") == "system" else turn for turn in turns]
-    if target.features is None or target.thinking != "budget":
+    if target.features is None:
+        return
+    kind = (out.get("thinking") or {}).get("type")
+    if kind == "enabled" and _in_bare_tool_loop(out.get("messages") or ()):
+        # Claude Code leaves its thoughts out when the answer's model has another name than the one it asked for, and
+        # thoughts that the model did not sign were taken out above.
+        del out["thinking"]
+        losses.append(Loss("thinking", "thinking_dropped", "the tool calls in the history carry no thinking"))
+    if target.thinking != "budget":
         return
     config = out.get("output_config")
     effort = config.get("effort") if isinstance(config, Mapping) else None
-    kind = (out.get("thinking") or {}).get("type")
     if kind == "adaptive":
         _budget(out, effort, losses)
-    elif kind == "enabled" and _in_bare_tool_loop(out.get("messages") or ()):
-        # Claude Code leaves its thoughts out when the answer's model has another name than the one it asked for.
-        del out["thinking"]
-        losses.append(Loss("thinking", "thinking_dropped", "the tool calls in the history carry no thinking"))
     if isinstance(config, Mapping) and effort is not None:
         _effort(out, config, effort, target, losses)
 
@@ -60,8 +63,9 @@ def _budget(out: dict[str, Any], effort: str | None, losses: list[Loss]) -> None
 
 
 def _in_bare_tool_loop(turns: Any) -> bool:
-    whole = [turn for turn in turns if isinstance(turn.get("content"), list) and turn["content"]]
-    return len(whole) == len(turns) and in_tool_loop_without_thinking(whole)
+    last = list(turns)[-2:]
+    whole = all(isinstance(turn.get("content"), list) and turn["content"] for turn in last)
+    return whole and in_tool_loop_without_thinking(last)
 
 
 def _effort(out: dict[str, Any], config: Mapping[str, Any], effort: str, target: Target, losses: list[Loss]) -> None:

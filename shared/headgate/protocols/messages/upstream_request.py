@@ -11,6 +11,7 @@ from headgate.losses import Loss
 from headgate.protocols.claude_thinking import ThinkingPlan, plan_thinking
 from headgate.protocols.contract import Target
 from headgate.protocols.messages.cache_marks import LIMIT, MARK, limit_marks, mark_of, normal_mark
+from headgate.protocols.messages.media import needs_data
 from headgate.protocols.messages.upstream_tools import (
     NAME_LIMIT,
     forces_tool,
@@ -24,7 +25,7 @@ from headgate.protocols.messages.upstream_tools import (
 from headgate.protocols.messages.upstream_turns import TurnWriter, in_tool_loop_without_thinking
 from headgate.protocols.names import NameMap
 
-__all__ = ["json_tool_name", "reader_options", "write_request"]
+__all__ = ["json_tool_name", "needs_data", "reader_options", "write_request"]
 
 Block = dict[str, Any]
 
@@ -39,7 +40,7 @@ def write_request(request: Request, target: Target, names: NameMap | None = None
     names = names if names is not None else NameMap(NAME_LIMIT)
     tools, losses = write_tools(request, target, names)
     leading = _leading(request.items)
-    history = TurnWriter(request.items[len(leading) :], target, names)
+    history = TurnWriter(request.items[len(leading) :], target, names, len(leading))
     losses += history.losses
     system = _write_system(request, leading, losses)
     choice, output = _choose(request, target, names, tools, system, losses)

@@ -49,6 +49,7 @@ class StreamReader:
         self._assembler = Assembler()
         self._blocks: dict[int, _Block] = {}
         self._usage: JsonObject = {}
+        self._counted = False
         self._search: ToolCall | None = None
         self._stop: Mapping[str, Any] = {}
         self._called = False
@@ -241,6 +242,7 @@ class StreamReader:
             if self._stop.get(name) is not None:
                 _text(self._stop[name])
         self._usage = merge_usage(self._usage, payload.get("usage"))
+        self._counted = bool(payload.get("usage"))
         return []
 
     def _message_stop(self, payload: Mapping[str, Any]) -> list[Event]:
@@ -273,7 +275,8 @@ class StreamReader:
 
     def _fail(self, error: GatewayError) -> list[Event]:
         self._over = True
-        usage: list[Event] = [UsageUpdated(read_usage(self._usage))] if self._usage else []
+        # What the start said is known; of the output it is only what was made until then.
+        usage: list[Event] = [UsageUpdated(read_usage(self._usage))] if self._counted else []
         return [*usage, Failed(error)]
 
     def _broken(self, code: str, what: str) -> GatewayError:

@@ -54,25 +54,26 @@ _ESSENTIAL = ("compaction", "compaction_summary", "context_compaction")
 
 
 class TurnWriter:
-    """Builds the turns for one request; ``turns`` and ``losses`` are the outcome."""
+    """Builds the turns for one request; ``turns`` and ``losses`` are the outcome. ``first`` is the place of the first
+    item in the request."""
 
-    def __init__(self, items: Sequence[Item], target: Target, names: NameMap) -> None:
+    def __init__(self, items: Sequence[Item], target: Target, names: NameMap, first: int = 0) -> None:
         self.turns: list[Block] = []
         self.losses: list[Loss] = []
         self._target = target
         self._names = names
         self._pending: list[tuple[ToolCall, str]] = []
-        self._results: dict[str, deque[ToolResult]] = {}
+        self._results: dict[str, deque[tuple[str, ToolResult]]] = {}
         self._used: set[int] = set()
         self._searches: set[str] = set()
         self._wire_ids: set[str] = set()
         self._to_come = Counter(
             item.call_id for item in items if isinstance(item, ToolCall) and item.ran_by == "client"
         )
-        for item in items:
+        for index, item in enumerate(items, first):
             if isinstance(item, ToolResult) and item.ran_by == "client" and item.call_id in self._to_come:
-                self._results.setdefault(item.call_id, deque()).append(item)
-        for index, item in enumerate(items):
+                self._results.setdefault(item.call_id, deque()).append((f"input[{index}]", item))
+        for index, item in enumerate(items, first):
             self._item(item, f"input[{index}]")
         self._answer_calls()
         self._tidy()
@@ -189,17 +190,17 @@ class TurnWriter:
         for call, wire_id in pending:
             waiting = self._results.get(call.call_id)
             if waiting:
-                result = waiting.popleft()
+                path, result = waiting.popleft()
                 self._used.add(id(result))
-                self._say("user", [self._result_block(result, wire_id)])
+                self._say("user", [self._result_block(result, wire_id, path)])
             else:
                 self.losses.append(Loss("input", "missing_tool_result", f"call {call.call_id} has no result"))
                 block = {"type": "tool_result", "tool_use_id": wire_id, "is_error": True}
                 self._say("user", [{**block, "content": [{"type": "text", "text": NO_RESULT}]}])
 
-    def _result_block(self, item: ToolResult, wire_id: str) -> Block:
+    def _result_block(self, item: ToolResult, wire_id: str, path: str) -> Block:
         block: Block = {"type": "tool_result", "tool_use_id": wire_id}
-        content = self._parts(item.parts, f"input[{item.call_id}].output")
+        content = self._parts(item.parts, path)
         if content:
             block["content"] = content
         if item.is_error is not None:
@@ -212,10 +213,10 @@ class TurnWriter:
         if id(item) in self._used:
             return
         waiting = self._results.get(item.call_id, deque())
-        if any(each is item for each in waiting):
+        if any(each is item for _, each in waiting):
             if self._to_come[item.call_id]:
                 return
-            waiting.remove(item)
+            waiting.remove((path, item))
         blocks = self._parts(item.parts, path)
         self._answer_calls()
         note = f"Result of a tool call that is not in this conversation ({item.call_id}):"

@@ -10,6 +10,7 @@ from typing import Any
 
 from headgate.errors import GatewayError, provider_failed
 from headgate.protocols.responses.wire import parse_json
+from headgate.protocols.vendor_errors import known_code, plain_text
 
 _TYPES = {
     400: "invalid_request_error",
@@ -79,19 +80,19 @@ def answer_error(error: GatewayError) -> dict[str, Any]:
 
 
 def read_error(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
-    """An upstream's error response. Its message is kept word for word; a body that is no JSON (a proxy's HTML) gives
-    a neutral one. ``status`` is what the upstream sent."""
+    """An upstream's error response. Its message is kept word for word; a body that is neither JSON nor the vendor's
+    plain text (a proxy's HTML) gives a neutral one. ``status`` is what the upstream sent."""
     fallback = _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
     try:
         parsed = parse_json(body)
     except ValueError:
-        parsed = None
+        parsed = {"message": plain_text(status, body, headers)}
     found = _find(parsed)
     message = _first_text(found, "message", "detail", "error") or f"The provider answered with status {status}."
     return GatewayError(
         status,
         _first_text(found, "type") or fallback,
-        _first_text(found, "code"),
+        known_code(message, _first_text(found, "code")),
         message,
         param=_first_text(found, "param"),
         retry_after=_retry_after(headers),
@@ -143,6 +144,9 @@ def _find(parsed: Any) -> Mapping[str, Any]:
     if not isinstance(parsed, dict):
         return {}
     inner = parsed.get("error")
+    if isinstance(inner, list) and inner:
+        # Hugging Face: what its validator found, the first thing first.
+        inner = inner[0]
     return inner if isinstance(inner, dict) else parsed
 
 

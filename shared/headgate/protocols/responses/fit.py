@@ -11,10 +11,11 @@ from typing import Any
 
 from headgate.losses import Loss
 from headgate.protocols.contract import Target
-from headgate.protocols.efforts import nearest
+from headgate.protocols.efforts import adjustable, nearest
 
 ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
+_SOURCES = "web_search_call.action.sources"
 MIN_OUTPUT_TOKENS = 16
 """OpenAI refuses a smaller ``max_output_tokens``."""
 
@@ -37,9 +38,20 @@ def fit(body: dict[str, Any], target: Target) -> list[Loss]:
         losses.append(Loss("max_output_tokens", "clamped", detail))
     if body.get("prompt_cache_retention") == "in-memory":
         body["prompt_cache_retention"] = "in_memory"
+    _fit_text(body, target, losses)
     _fit_reasoning(body, target, losses)
     _fit_include(body, target, losses)
     return losses
+
+
+def _fit_text(body: dict[str, Any], target: Target, losses: list[Loss]) -> None:
+    text = body.get("text")
+    if isinstance(text, dict) and text.get("verbosity") and "no_verbosity" in target.quirks:
+        rest = {name: value for name, value in text.items() if name != "verbosity"}
+        losses.append(Loss("text.verbosity", "unsupported_parameter", "The provider has no such setting."))
+        body["text"] = rest
+        if not rest:
+            del body["text"]
 
 
 def _fit_reasoning(body: dict[str, Any], target: Target, losses: list[Loss]) -> None:
@@ -51,8 +63,17 @@ def _fit_reasoning(body: dict[str, Any], target: Target, losses: list[Loss]) -> 
         if any(value not in (None, "none") for value in reasoning.values()):
             losses.append(Loss("reasoning", "unsupported_parameter", "The model does not reason."))
         return
+    if "one_summary" in target.quirks and reasoning.get("summary") not in (None, "auto"):
+        losses.append(Loss("reasoning.summary", "moved", "The provider gives summaries of one length."))
+        body["reasoning"] = reasoning = {**reasoning, "summary": "auto"}
     effort = reasoning.get("effort")
     if effort is None:
+        return
+    if not adjustable(target.efforts, target.quirks):
+        losses.append(Loss("reasoning.effort", "unsupported_parameter", f"{target.model} has one effort."))
+        body["reasoning"] = {name: value for name, value in reasoning.items() if name != "effort"}
+        if not body["reasoning"]:
+            del body["reasoning"]
         return
     level = nearest(effort, target.efforts)
     if level != effort:
@@ -70,6 +91,11 @@ def _fit_include(body: dict[str, Any], target: Target, losses: list[Loss]) -> No
         wanted.append(ENCRYPTED)
     if _LOGPROBS in asked and _LOGPROBS not in wanted:
         losses.append(Loss("include", "unsupported_parameter", "The model gives no log probabilities."))
+    if "seals_only" in target.quirks:
+        # Sources come with every search there, asked for or not.
+        lost = [word for word in wanted if word not in (ENCRYPTED, _SOURCES)]
+        wanted = [word for word in wanted if word == ENCRYPTED]
+        losses.extend(Loss("include", "unsupported_parameter", f"The provider has no '{word}'.") for word in lost)
     if wanted:
         body["include"] = wanted
     else:

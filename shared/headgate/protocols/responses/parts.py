@@ -81,12 +81,11 @@ def read_citation(note: Mapping[str, Any]) -> Citation:
     """One annotation."""
     if note.get("type") != "url_citation":
         return Citation("", extra={PROTOCOL: dict(note)})
-    return Citation(
-        str(note.get("url") or ""),
-        title=note.get("title"),
-        start=note.get("start_index"),
-        end=note.get("end_index"),
-    )
+    start, end = note.get("start_index"), note.get("end_index")
+    if start == end == 0:
+        # xAI's models that reason cite without saying where.
+        start = end = None
+    return Citation(str(note.get("url") or ""), title=note.get("title"), start=start, end=end)
 
 
 def write_citations(citations: Iterable[Citation], text: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ reasoning items (their seal belongs to one tenant and one provider), and the end
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headgate.conversation import Sealed
@@ -17,13 +17,13 @@ from headgate.protocols.responses.client_answer import response_object, wants_en
 from headgate.protocols.responses.echo import echo, money
 from headgate.protocols.responses.errors import answer_error, failed_response, malformed, stream_error, truncated
 from headgate.protocols.responses.parts import PROTOCOL
-from headgate.protocols.responses.relay_request import prepare
+from headgate.protocols.responses.relay_request import prepare, suits
 from headgate.protocols.responses.usage import usage_of, write_usage
 from headgate.protocols.responses.wire import compact_json, encode, parse_json
 from headgate.protocols.sse import DONE, parse_frame
 from headgate.usage import Usage
 
-__all__ = ["Relay", "prepare"]
+__all__ = ["Relay", "prepare", "said", "suits"]
 
 _TYPE = re.compile(rb'"type"\s*:\s*"(response\.[a-z_.]+|error)"')
 _OPENING = ("response.created", "response.queued", "response.in_progress")
@@ -93,6 +93,8 @@ class Relay:
         if self.done:
             return b""
         self.error = self.error or error
+        if not self.usage.total:
+            self.usage = self._reply.broken_off(self.usage)
         number = self._next_number()
         out = b""
         if self._response is None:
@@ -166,6 +168,8 @@ class Relay:
             self.usage = usage_of(response)
         if failed or response.get("status") in ("failed", "cancelled"):
             self.error = failed_response(response, self._model)
+            if not self.usage.total:
+                self.usage = self._reply.broken_off(self.usage)
         output = response.get("output")
         if isinstance(output, list) and output:
             self.state_items = [self._kept(item) for item in output if isinstance(item, dict)]
@@ -188,7 +192,8 @@ class Relay:
             said = (name for name in _WHERE_SAID if body.get(name) is not None)
             self._own = {name: echoed[name] for name in (*_CLIENTS_OWN, *said)}
         usage = response.get("usage")
-        costs = money(usage_of(response) if usage else None, self._reply)
+        known = usage_of(response) if usage else self.usage if self.usage.estimated else None
+        costs = money(known, self._reply)
         if isinstance(usage, dict):
             costs["usage"] = _with_our_names(usage, usage_of(response))
         ours = {"id": self._reply.id, "model": self._reply.model, **self._own, **costs}
@@ -210,6 +215,12 @@ class Relay:
     def _next_number(self) -> int:
         number = _parsed(self._last).get("sequence_number")
         return number + 1 if type(number) is int else 0
+
+
+def said(event: Mapping[str, Any]) -> Iterator[object]:
+    """The answer's own strings in an event, for estimates."""
+    if str(event.get("type", "")).endswith(".delta"):
+        yield event.get("delta")
 
 
 def _kind(frame: bytes) -> str:

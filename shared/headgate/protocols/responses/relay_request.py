@@ -17,6 +17,7 @@ from headgate.protocols.responses.items import FOREIGN, unresolved
 from headgate.protocols.responses.parts import PROTOCOL
 from headgate.protocols.responses.schema_items import item_type
 from headgate.protocols.responses.schema_messages import canonical
+from headgate.protocols.responses.tools import SEARCH_FIELDS
 
 _OURS = frozenset(
     [
@@ -42,6 +43,10 @@ _OURS = frozenset(
 _ANSWERED = ("message", "function_call", "custom_tool_call")
 _ITEM_EXTRAS = ("parsed_arguments", "parsed")
 """What the SDKs' ``parse`` helpers add to output items that users then send back; the API refuses them."""
+
+
+_TOOLS_OF_OPENAI = frozenset(("custom", "namespace", "web_search_preview", "web_search_2025_08_26"))
+_ITEMS_OF_OPENAI = frozenset(("custom_tool_call", "custom_tool_call_output"))
 
 
 def prepare(
@@ -80,12 +85,34 @@ def _items(given: list[Any], target: Target, unseal: Unseal, losses: list[Loss])
     return kept
 
 
+def suits(body: Mapping[str, Any], target: Target) -> bool:
+    """Whether ``target`` takes the body's tools and calls as they are. Where it has functions only, a body with
+    free-text tools, namespaces or a choice among tools must be translated, and its answer back."""
+    if "no_custom_tools" not in target.quirks:
+        return True
+    searches = "search_domains" in target.quirks
+    given = body.get("input")
+    items = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+    tools = [tool for tool in body.get("tools") or () if isinstance(tool, dict)]
+    choice = body.get("tool_choice")
+    return (
+        not any(tool.get("type") in _TOOLS_OF_OPENAI for tool in tools)
+        and not any(
+            searches and tool.get("type") == "web_search" and tool.keys() - set(SEARCH_FIELDS) for tool in tools
+        )
+        and not any(item_type(item) in _ITEMS_OF_OPENAI or item.get("namespace") for item in items)
+        and not (isinstance(choice, dict) and choice.get("type") != "function")
+    )
+
+
 def _item(item: dict[str, Any], path: str, target: Target, unseal: Unseal, losses: list[Loss]) -> dict[str, Any] | None:
     kind = item_type(item)
     if kind == "item_reference":
         raise unresolved(item, path)
     if kind == "reasoning":
         return _reasoning(item, path, target, unseal, losses)
+    if item.get("role") == "developer" and "system_role" in target.quirks:
+        item = {**item, "role": "system"}
     unwanted = {name for name in _ITEM_EXTRAS if name in item}
     if is_ours(item.get("id")):
         unwanted.add("id")

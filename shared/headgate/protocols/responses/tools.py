@@ -18,6 +18,16 @@ from headgate.conversation import (
 from headgate.protocols.responses.parts import PROTOCOL, marks
 from headgate.protocols.strict_schema import can_be_strict
 
+SEARCH_FIELDS = (
+    "type",
+    "filters",
+    "user_location",
+    "allowed_domains",
+    "excluded_domains",
+    "enable_image_understanding",
+)
+"""What xAI's web search takes; it refuses OpenAI's other options."""
+
 WEB_SEARCH_TYPES = ("web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11")
 _CHOICE_KINDS: dict[str, ToolKind] = {"function": "function", "custom": "custom"}
 

@@ -23,6 +23,7 @@ from headgate.conversation import (
 )
 from headgate.errors import unsupported
 from headgate.losses import Loss
+from headgate.protocols.arguments import arguments_object, dumps
 from headgate.protocols.contract import Target
 from headgate.protocols.names import NameMap
 from headgate.protocols.responses.client_answer import search_action, write_thought
@@ -46,7 +47,7 @@ def write_input(items: Sequence[Item], target: Target, names: NameMap, losses: l
             case Reasoning():
                 wire = _reasoning(item, target, path, losses)
             case ToolCall():
-                wire = _call(item, names, path, losses)
+                wire = _call(item, target, names, path, losses)
             case ToolResult(ran_by="provider"):
                 wire = None
             case ToolResult():
@@ -76,7 +77,8 @@ def _message(item: Message, target: Target, path: str, losses: list[Loss]) -> di
         phase = item.extra.get(PROTOCOL, {}).get("phase")
         content = [_said(part, f"{path}.parts[{at}]") for at, part in enumerate(item.parts)]
         return {"type": "message", "role": "assistant", "content": content, **({"phase": phase} if phase else {})}
-    return {"type": "message", "role": item.role, "content": _content(item.parts, target, f"{path}.parts")}
+    role = "system" if item.role == "developer" and "system_role" in target.quirks else item.role
+    return {"type": "message", "role": role, "content": _content(item.parts, target, f"{path}.parts")}
 
 
 def _said(part: Part, path: str) -> dict[str, Any]:
@@ -101,6 +103,8 @@ def _content(parts: Sequence[Part], target: Target, path: str) -> list[dict[str,
 def _require(media: Media, target: Target, path: str) -> None:
     pdf = media.kind == "file" and media.media_type in (None, "application/pdf")
     feature = "pdf" if pdf else media.kind
+    if media.kind == "file" and media.data is not None and "files_by_url" in target.quirks:
+        raise unsupported(f"The model '{target.model}' reads a file at an address, not one sent along.", param=path)
     if feature in ("image", "pdf", "audio") and target.lacks(feature):
         raise unsupported(f"The model '{target.model}' takes no {feature} input.", param=path)
 
@@ -121,7 +125,7 @@ def _reasoning(item: Reasoning, target: Target, path: str, losses: list[Loss]) -
     }
 
 
-def _call(item: ToolCall, names: NameMap, path: str, losses: list[Loss]) -> dict[str, Any] | None:
+def _call(item: ToolCall, target: Target, names: NameMap, path: str, losses: list[Loss]) -> dict[str, Any] | None:
     if item.ran_by == "provider":
         if item.kind == "web_search" and item.id and item.id.startswith("ws_"):
             action = search_action(item.arguments)
@@ -132,6 +136,10 @@ def _call(item: ToolCall, names: NameMap, path: str, losses: list[Loss]) -> dict
     if item.sealed is not None:
         losses.append(Loss(path, "foreign_signature", FOREIGN))
     name = names.to_wire(item.name, item.namespace)
+    if item.kind == "custom" and "no_custom_tools" in target.quirks:
+        names.custom.add(name)
+        arguments = dumps(arguments_object(item.arguments, "custom"))
+        return {"type": "function_call", "call_id": call_id(item.call_id), "name": name, "arguments": arguments}
     if item.kind == "custom":
         return {"type": "custom_tool_call", "call_id": call_id(item.call_id), "name": name, "input": item.arguments}
     return {
@@ -151,16 +159,26 @@ def _result(item: ToolResult, called: bool, target: Target, path: str, losses: l
         heading = {"type": "input_text", "text": f"Result of the tool call {item.call_id}:"}
         content = [heading, *_content(parts, target, f"{path}.parts")]
         return {"type": "message", "role": "user", "content": content}
-    kind = "custom_tool_call_output" if item.kind == "custom" else "function_call_output"
+    free = item.kind == "custom" and "no_custom_tools" not in target.quirks
+    kind = "custom_tool_call_output" if free else "function_call_output"
     output: str | list[dict[str, Any]]
     match parts:
         case ():
             output = ""
         case (Text(text=text),):
             output = text
+        case _ if "texts_only" in target.quirks:
+            output = _texts(parts, target, path)
         case _:
             output = _content(parts, target, f"{path}.parts")
     return {"type": kind, "call_id": call_id(item.call_id), "output": output}
+
+
+def _texts(parts: tuple[Part, ...], target: Target, path: str) -> str:
+    texts = [part.text for part in parts if isinstance(part, Text)]
+    if len(texts) < len(parts):
+        raise unsupported(f"A tool's output can only be text for the model '{target.model}'.", param=path)
+    return "\n".join(texts)
 
 
 def _flagged(parts: tuple[Part, ...]) -> tuple[Part, ...]:

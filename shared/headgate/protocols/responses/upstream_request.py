@@ -25,8 +25,10 @@ from headgate.protocols.efforts import effort_for
 from headgate.protocols.names import NameMap, names_of
 from headgate.protocols.responses.fit import fit
 from headgate.protocols.responses.parts import PROTOCOL
+from headgate.protocols.responses.tools import SEARCH_FIELDS
 from headgate.protocols.responses.upstream_items import write_input
 from headgate.protocols.strict_schema import can_be_strict
+from headgate.protocols.tool_offers import FREE_TEXT, free_text_description, offered
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -134,14 +136,14 @@ def _write_format(shape: OutputFormat) -> dict[str, Any]:
 def _write_tools(body: dict[str, Any], request: Request, target: Target, names: NameMap, losses: list[Loss]) -> None:
     tools = [
         wire
-        for index, tool in enumerate(request.tools)
+        for index, tool in (offered(request) if "no_allowed_tools" in target.quirks else enumerate(request.tools))
         if (wire := _write_tool(tool, target, names, f"tools[{index}]", losses)) is not None
     ]
     if not tools:
         return
     body["tools"] = tools
     if request.tool_choice is not None:
-        body["tool_choice"] = _write_choice(request.tool_choice, request, names)
+        body["tool_choice"] = _write_choice(request.tool_choice, request, target, names)
     if request.parallel_tool_calls is not None:
         body["parallel_tool_calls"] = request.parallel_tool_calls
 
@@ -157,6 +159,17 @@ def _write_tool(tool: Tool, target: Target, names: NameMap, path: str, losses: l
                 "parameters": _parameters(tool.parameters or {}),
                 # Left out, it would be true, and most schemas of other clients are not strict ones.
                 "strict": bool(tool.strict),
+            }
+        case CustomTool() if "no_custom_tools" in target.quirks:
+            name = names.to_wire(tool.name)
+            names.custom.add(name)
+            about = free_text_description(tool, path, losses)
+            return {
+                "type": "function",
+                "name": name,
+                **({"description": about} if about else {}),
+                "parameters": FREE_TEXT,
+                "strict": False,
             }
         case CustomTool():
             _lose(tool.extra, path, losses)
@@ -186,6 +199,8 @@ def _write_search(tool: WebSearchTool, target: Target, path: str, losses: list[L
     if target.lacks("web_search"):
         losses.append(Loss(path, "unsupported_tool", "The model cannot search the web."))
         return None
+    if "search_domains" in target.quirks:
+        return _domain_search(tool, path, losses)
     own = tool.extra.get(PROTOCOL)
     if own:
         return {name: value for name, value in own.items() if name != "cache_control"}
@@ -202,16 +217,36 @@ def _write_search(tool: WebSearchTool, target: Target, path: str, losses: list[L
     return search
 
 
+def _domain_search(tool: WebSearchTool, path: str, losses: list[Loss]) -> dict[str, Any]:
+    """xAI's search: it refuses what it does not know of OpenAI's options, and takes domains to leave out."""
+    own = tool.extra.get(PROTOCOL, {})
+    knobs = {"search_context_size": tool.context_size, "max_uses": tool.max_uses}
+    for name, given in {**knobs, **{name: own[name] for name in own if name not in SEARCH_FIELDS}}.items():
+        if given and name != "cache_control":
+            losses.append(Loss(f"{path}.{name}", "unsupported_parameter", "The provider's search has no such option."))
+    filters = {"allowed_domains": list(tool.allowed_domains), "excluded_domains": list(tool.blocked_domains)}
+    filters = {name: domains for name, domains in filters.items() if domains}
+    return {
+        "type": "web_search",
+        **({"filters": filters} if filters else {}),
+        **({"user_location": {"type": "approximate", **tool.user_location}} if tool.user_location else {}),
+        **{name: own[name] for name in own if name in SEARCH_FIELDS and name.endswith(("_domains", "_understanding"))},
+    }
+
+
 def _grammar(shape: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Chat Completions nests the grammar one level deeper."""
     inner = shape.get("grammar") if shape else None
     return {"type": "grammar", **inner} if isinstance(inner, Mapping) else shape
 
 
-def _write_choice(choice: ToolChoice, request: Request, names: NameMap) -> str | dict[str, Any]:
+def _write_choice(choice: ToolChoice, request: Request, target: Target, names: NameMap) -> str | dict[str, Any]:
     named = [_write_named(kind, name, request, names) for kind, name in choice.names]
+    words = "no_allowed_tools" in target.quirks
     if choice.mode == "named":
-        return named[0] if named else "required"
+        return named[0] if named and not (words and named[0]["type"] != "function") else "required"
+    if words:
+        return choice.mode
     if named and choice.mode != "none":
         return {"type": "allowed_tools", "mode": choice.mode, "tools": named}
     return choice.mode
@@ -221,7 +256,8 @@ def _write_named(kind: ToolKind, name: str, request: Request, names: NameMap) ->
     if kind == "web_search":
         return {"type": "web_search"}
     space = next((t.namespace for t in request.tools if isinstance(t, FunctionTool) and t.name == name), None)
-    return {"type": "custom" if kind == "custom" else "function", "name": names.to_wire(name, space)}
+    wire = names.to_wire(name, space)
+    return {"type": "custom" if kind == "custom" and wire not in names.custom else "function", "name": wire}
 
 
 def _lose(extra: Mapping[str, Mapping[str, Any]], path: str, losses: list[Loss]) -> None:

@@ -21,6 +21,7 @@ from headgate.conversation import (
 )
 from headgate.errors import GatewayError
 from headgate.events import Assembler, Event, Failed, Finished, FinishReason, Started, UsageUpdated
+from headgate.protocols.arguments import free_text
 from headgate.protocols.contract import Target
 from headgate.protocols.names import NameMap
 from headgate.protocols.responses.errors import failed_response, malformed, stream_error, truncated
@@ -48,6 +49,7 @@ class StreamReader:
         self._filled: set[tuple[int, str, int]] = set()
         self._cited: set[tuple[int, int]] = set()
         self._place: tuple[int, str, int] | None = None
+        self._free: set[int] = set()
         self._called = False
         self._refused = False
 
@@ -93,7 +95,12 @@ class StreamReader:
                 return self._events.open_reasoning(item.get("id"))
             case "function_call" | "custom_tool_call":
                 self._called = True
-                space, name = self._names.split(_text(item["name"]))
+                wire = _text(item["name"])
+                space, name = self._names.split(wire)
+                if wire in self._names.custom:
+                    # A free-text tool in a function's dress: its text is known when its arguments are.
+                    kind = "custom_tool_call"
+                    self._free.add(at)
                 call = ToolCall(
                     _text(item["call_id"]),
                     name,
@@ -185,7 +192,7 @@ class StreamReader:
 
     def _arguments(self, event: _Object) -> list[Event]:
         at, text = _index(event), _text(event["delta"])
-        if not self._events.knows_call(at):
+        if not self._events.knows_call(at) or at in self._free:
             return []
         self._filled.add((at, "arguments", 0))
         return self._events.arguments(at, text)
@@ -197,7 +204,7 @@ class StreamReader:
         if (at, "arguments", 0) in self._filled or not self._events.knows_call(at) or not text:
             return []
         self._filled.add((at, "arguments", 0))
-        return self._events.arguments(at, text)
+        return self._events.arguments(at, free_text(text) if at in self._free else text)
 
     def _item_done(self, event: _Object) -> list[Event]:
         return self._close(_index(event), event["item"])

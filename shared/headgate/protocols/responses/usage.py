@@ -24,7 +24,7 @@ def read_usage(raw: Mapping[str, Any]) -> Usage:
         reasoning=min(_count(made, "reasoning_tokens"), out),
         audio_input=_count(given, "audio_tokens"),
         audio_output=_count(made, "audio_tokens"),
-        web_searches=_count(_object(raw.get("tool_calls")), "web_search"),
+        web_searches=_count(_object(raw.get("tool_calls")), "web_search") or _served(raw),
         raw=dict(raw),
     )
 
@@ -54,7 +54,14 @@ def write_usage(usage: Usage) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.total,
         "tool_calls": {"web_search": usage.web_searches},
+        **({"estimated": True} if usage.estimated else {}),
     }
+
+
+def _served(raw: Mapping[str, Any]) -> int:
+    """xAI's count of billed calls of its search tools; both cost the same, and opening a page counts as one."""
+    details = _object(raw.get("server_side_tool_usage_details"))
+    return _count(details, "web_search_calls") + _count(details, "x_search_calls")
 
 
 def _is_search(item: Mapping[str, Any]) -> bool:
