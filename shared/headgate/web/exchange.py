@@ -22,13 +22,7 @@ from headgate.protocols.registry import client_side, relay_side, tool_names, ups
 from headgate.protocols.sse import json_bytes
 from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.fit import fit_body, fit_headers
-from headgate.routing.affinity import (
-    Maker,
-    in_order,
-    makers_of,
-    opens_nothing,
-    rejects_reasoning,
-)
+from headgate.routing.affinity import Maker, in_order, makers_of, opens_nothing, rejects_reasoning
 from headgate.routing.attempt import first_success, may_move_on
 from headgate.routing.candidates import (
     Candidate,
