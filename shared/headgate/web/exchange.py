@@ -21,15 +21,8 @@ from headgate.protocols.contract import Reply, Unseal
 from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
 from headgate.protocols.sse import json_bytes
 from headgate.providers.auth_tokens import CredentialFault
-from headgate.providers.betas import converse_betas
 from headgate.providers.fit import fit_body, fit_headers
-from headgate.routing.affinity import (
-    Maker,
-    in_order,
-    makers_of,
-    opens_nothing,
-    rejects_reasoning,
-)
+from headgate.routing.affinity import Maker, in_order, makers_of, opens_nothing, rejects_reasoning
 from headgate.routing.attempt import first_success, may_move_on
 from headgate.routing.candidates import (
     Candidate,
@@ -48,7 +41,7 @@ from headgate.usage import cost
 from headgate.web.broken_off import Streamed, broken_off, frame_text, input_tokens
 from headgate.web.call import Call, json_response
 from headgate.web.conversation_keys import cache_key, conversation
-from headgate.web.headers import client_betas, upstream_headers
+from headgate.web.headers import body_betas, upstream_headers
 from headgate.web.media import InlineMedia, Needs, part_place
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
 from headgate.web.streams import EventStream
@@ -278,7 +271,8 @@ class Exchange:
             lambda: (side.write_request(request, target, names), side.reader_options(request, target)),
             lambda param: part_place(self._work.body, asked, param),
         )
-        payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload, self._betas(candidate))
+        betas = body_betas(candidate, self._call.request.headers, self._call.protocol)
+        payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload, betas)
         self._announce([*read_losses, *losses, *refused])
         reply = self._reply(candidate, choice)
         reply.input_estimate = estimate_request(request)
@@ -317,13 +311,6 @@ class Exchange:
         error = upstream_side(candidate.protocol).read_error(answered.status, raw, answered.headers)
         move_on = may_move_on(answered.status, error.code)
         raise UpstreamFailure("status", error, move_on=move_on, status=answered.status)
-
-    def _betas(self, candidate: Candidate) -> list[str]:
-        """The client's betas that go into the body of a request for a Claude model."""
-        if candidate.model.author != "anthropic":
-            return []
-        asked = client_betas(self._call.request.headers, self._call.protocol)
-        return converse_betas(candidate.access.provider, candidate.protocol, asked)
 
     def _reply(self, candidate: Candidate | None, choice: int = 0) -> Reply:
         call, work = self._call, self._work

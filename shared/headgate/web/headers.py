@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headgate.providers.betas import asked_betas, countable, platform_betas
+from headgate.providers.betas import asked_betas, converse_betas, countable, platform_betas
 from headgate.routing.candidates import Candidate
 
 # Betas that this gateway fulfils itself and the upstream must not see.
@@ -17,6 +17,13 @@ def client_betas(client: Mapping[str, str], spoken: str) -> list[str]:
     if spoken != "messages":
         return []
     return [beta for beta in asked_betas(client.get("anthropic-beta", "")) if beta not in OWN_BETAS]
+
+
+def body_betas(candidate: Candidate, client: Mapping[str, str], spoken: str) -> list[str]:
+    """The client's betas that go into the body of a request for a Claude model, where the protocol has them there."""
+    if candidate.model.author != "anthropic":
+        return []
+    return converse_betas(candidate.access.provider, candidate.protocol, client_betas(client, spoken))
 
 
 def upstream_headers(
