@@ -16,6 +16,7 @@ from headgate.providers.auth import Access, Credentials
 from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.rows import PROVIDERS
 from headgate.providers.table import Protocol
+from headgate.routing.options import RoutingOptions
 
 _VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -119,15 +120,16 @@ def only_zero_retention(pairs: Sequence[tuple[Model, Route]]) -> list[tuple[Mode
     return kept
 
 
-def only_providers(pairs: Sequence[tuple[Model, Route]], wanted: Sequence[str]) -> list[tuple[Model, Route]]:
-    """The pairs at the ``wanted`` providers (slugs); all of them where none is named. Raises 400."""
-    if not wanted:
+def only_permitted(pairs: Sequence[tuple[Model, Route]], options: RoutingOptions) -> list[tuple[Model, Route]]:
+    """The pairs at providers that the request permits. Raises 400."""
+    if not options.allow and not options.deny:
         return list(pairs)
-    kept = [pair for pair in pairs if pair[1].provider in wanted]
+    kept = [pair for pair in pairs if options.permits(pair[1].provider)]
     if not kept:
+        offered = ", ".join(dict.fromkeys(route.provider for _, route in pairs))
         raise invalid_request(
-            f"None of the providers {', '.join(wanted)} offers this model.",
-            param="routing.provider.fallbacks",
+            f"None of the providers that the request permits offers this model (offered by: {offered}).",
+            param="routing.provider.fallbacks" if options.allow else "routing.provider.deny",
             code="no_eligible_provider",
         )
     return kept
