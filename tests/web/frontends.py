@@ -82,7 +82,7 @@ def _responses(model: str, turns: list[Turn], options: dict[str, Any]) -> dict[s
                 items.append({"role": role, "content": _responses_parts(content)})
             case _:
                 raise AssertionError(turn)
-    body: dict[str, Any] = {"model": model, "input": items, "store": False}
+    body: dict[str, Any] = {"model": model, "input": items}
     if "max_tokens" in options:
         body["max_output_tokens"] = options["max_tokens"]
     if "tools" in options:
