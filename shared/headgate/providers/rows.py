@@ -258,14 +258,17 @@ ROWS: tuple[Provider, ...] = (
         aliases=("fireworks-ai",),
         base_url="https://api.fireworks.ai/inference/v1",
         key_variables=("FIREWORKS_API_KEY",),
-        quirks=COMPATIBLE | {"reasoning_content", "top_k"},
+        # Its cache is met by this header; thoughts under another name than reasoning_content are a 400.
+        cache_header="x-session-affinity",
+        quirks=COMPATIBLE - {"no_prompt_cache_key"} | {"reasoning_content", "top_k"},
+        refused=frozenset({"prompt_cache_retention"}),
     ),
     Provider(
         slug="groq",
         display_name="Groq",
         base_url="https://api.groq.com/openai/v1",
         key_variables=("GROQ_API_KEY",),
-        quirks=COMPATIBLE | {"no_n"},
+        quirks=COMPATIBLE | {"bare_messages", "no_n"},
         refused=frozenset({"logprobs", "logit_bias", "top_logprobs"}),
     ),
     Provider(

@@ -30,7 +30,7 @@ from headgate.losses import Loss
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.content import write_parts, write_text
 from headgate.protocols.chat_completions.reasoning_details import ENCRYPTED, TEXT
-from headgate.protocols.chat_completions.strict_messages import settle
+from headgate.protocols.chat_completions.strict_messages import bare, settle
 from headgate.protocols.chat_completions.thinking_parts import thinking_part, with_thoughts
 from headgate.protocols.contract import Target
 from headgate.protocols.names import NameMap
@@ -48,9 +48,9 @@ def write_messages(request: Request, target: Target, names: NameMap) -> tuple[li
     for index, item in enumerate(request.items):
         writer.add(index, item)
     writer.close()
-    if "strict_messages" not in target.quirks:
+    if target.quirks.isdisjoint({"strict_messages", "bare_messages"}):
         return writer.messages, writer.losses
-    messages, lost = settle(writer.messages)
+    messages, lost = (settle if "strict_messages" in target.quirks else bare)(writer.messages)
     return messages, writer.losses + lost
 
 
