@@ -151,7 +151,9 @@ def _responses(
     if system is not None:
         body["instructions"] = system
     if tools:
-        body["tools"] = [{"type": "function", "name": name, "parameters": given, "strict": False} for name, given in tools]
+        body["tools"] = [
+            {"type": "function", "name": name, "parameters": given, "strict": False} for name, given in tools
+        ]
     if choice is not None:
         named = {"type": "function", "name": choice}
         body["tool_choice"] = choice if choice in ("auto", "none", "required") else named

@@ -38,7 +38,9 @@ class Offer:
         return frontend in self.native
 
     def __str__(self) -> str:
-        return self.provider if self.vendor != "anthropic" or self.provider == "anthropic" else f"{self.provider}-claude"
+        return (
+            self.provider if self.vendor != "anthropic" or self.provider == "anthropic" else f"{self.provider}-claude"
+        )
 
 
 def _offer(provider: str, model: str, vendor: str, native: str, can: str) -> Offer:
@@ -48,7 +50,9 @@ def _offer(provider: str, model: str, vendor: str, native: str, can: str) -> Off
 _CLAUDE = "think sign mark sampling effort image parallel_off"
 
 OFFERS: tuple[Offer, ...] = (
-    _offer("openai", "gpt-5-mini", "openai", "responses chat_completions", "think sign schema effort image parallel_off"),
+    _offer(
+        "openai", "gpt-5-mini", "openai", "responses chat_completions", "think sign schema effort image parallel_off"
+    ),
     _offer("anthropic", "claude-sonnet-4-5", "anthropic", "messages", f"{_CLAUDE} schema"),
     _offer("vertex", "gemini-3.5-flash", "gemini", "gemini", "think sign schema sampling effort image"),
     _offer("bedrock", "claude-sonnet-4-5", "bedrock", "converse", f"{_CLAUDE} schema"),

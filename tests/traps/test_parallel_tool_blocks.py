@@ -21,7 +21,10 @@ from tests.traps.wire import choice_of, one_call_only, tools_of
 
 PLACE = {
     "type": "object",
-    "properties": {"place": {"type": "object", "properties": {"name": {"type": "string"}}}, "days": {"type": "integer"}},
+    "properties": {
+        "place": {"type": "object", "properties": {"name": {"type": "string"}}},
+        "days": {"type": "integer"},
+    },
     "required": ["place", "days"],
 }
 TOOLS = (("get_weather", CITY), ("book_trip", PLACE))

@@ -164,7 +164,9 @@ def _gemini_part(part: Body) -> tuple[str, str]:
 
 def prefix_length(first: str, second: str) -> int:
     """How many characters two bodies have in common from the start."""
-    return next((at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    return next(
+        (at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
 
 
 def compact(value: Any) -> str:
