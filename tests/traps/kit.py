@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +13,9 @@ from typing import Any
 import httpx
 
 from dev.simulated_providers.recorder import Recorded
+from headgate.storage.aws import Connection
+from headgate.storage.logs import LogRow, LogStore
+from headgate.storage.table import Table
 from tests.gateway import Origin
 from tests.traps.streams import check_stream, events_of
 
@@ -89,10 +94,29 @@ class Client:
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self._http = httpx.Client(base_url=origin.url, headers=origin.headers, timeout=60)
+        self._runner = asyncio.Runner()
+        tables = origin.backends
+        self._tables = Connection("dynamodb", factory=lambda: tables.tables.client("dynamodb"))
+        self._logs = LogStore(Table(self._tables, tables.names["logs"]), 86_400)
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+        self._tables.recreate()
+        self._runner.close()
+
+    def logged(self, response: httpx.Response, owner: str = "local") -> LogRow:
+        """The log row of a request; it is written a moment after the answer has ended."""
+        request_id = response.headers["x-request-id"]
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            now = time.time_ns() // 1_000_000
+            rows = self._runner.run(self._logs.query(owner, now - 30_000, now + 60_000, 50))
+            found = [row for row in rows if row.request_id == request_id]
+            if found:
+                return found[0]
+            time.sleep(0.02)
+        raise AssertionError(f"no log row for {request_id}")
 
     def send(
         self, frontend: str, body: Any, headers: dict[str, str] | Sequence[tuple[str, str]] | None = None

@@ -15,7 +15,7 @@ class Offer:
     ``native``: the upstream protocols that the provider has, preferred first. ``can``: ``think`` (reasons and shows
     it), ``sign`` (hands out reasoning that has to come back unchanged), ``mark`` (takes cache marks on blocks),
     ``schema`` (enforces a JSON schema), ``sampling`` (takes a temperature), ``parallel_off`` (can be held to one call),
-    ``effort`` (is told how much to reason), ``strict`` (enforces tool schemas), ``image``.
+    ``effort`` (is told how much to reason), ``strict`` (enforces tool schemas), ``image``, ``key`` (takes a prompt cache key).
     """
 
     provider: str
