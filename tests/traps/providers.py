@@ -11,11 +11,11 @@ from headgate.providers.rows import PROVIDERS
 class Offer:
     """One model at one provider.
 
-    ``model``: our slug. ``vendor``: by which name the simulation's directives address whoever answers (``[[@openai …]]``).
+    ``model``: our slug. ``vendor``: how the simulation's directives address whoever answers (``[[@openai …]]``).
     ``native``: the upstream protocols that the provider has, preferred first. ``can``: ``think`` (reasons and shows
     it), ``sign`` (hands out reasoning that has to come back unchanged), ``mark`` (takes cache marks on blocks),
-    ``schema`` (enforces a JSON schema), ``sampling`` (takes a temperature), ``parallel_off`` (can be held to one call),
-    ``effort`` (is told how much to reason), ``strict`` (enforces tool schemas), ``image``, ``key`` (takes a prompt cache key).
+    ``key`` (takes a prompt cache key), ``sampling`` (takes a temperature), ``parallel_off`` (can be held to one call),
+    ``effort`` (is told how much to reason), ``image`` (sees pictures).
     """
 
     provider: str
@@ -51,12 +51,16 @@ _CLAUDE = "think sign mark sampling effort image parallel_off"
 
 OFFERS: tuple[Offer, ...] = (
     _offer(
-        "openai", "gpt-5-mini", "openai", "responses chat_completions", "think sign schema effort image parallel_off"
+        "openai",
+        "gpt-5-mini",
+        "openai",
+        "responses chat_completions",
+        "think sign effort image parallel_off key",
     ),
-    _offer("anthropic", "claude-sonnet-4-5", "anthropic", "messages", f"{_CLAUDE} schema"),
-    _offer("vertex", "gemini-3.5-flash", "gemini", "gemini", "think sign schema sampling effort image"),
-    _offer("bedrock", "claude-sonnet-4-5", "bedrock", "converse", f"{_CLAUDE} schema"),
-    _offer("cohere", "command-a-reasoning", "cohere", "cohere", "think schema sampling effort"),
+    _offer("anthropic", "claude-sonnet-4-5", "anthropic", "messages", _CLAUDE),
+    _offer("vertex", "gemini-3.5-flash", "gemini", "gemini", "think sign sampling effort image"),
+    _offer("bedrock", "claude-sonnet-4-5", "bedrock", "converse", _CLAUDE),
+    _offer("cohere", "command-a-reasoning", "cohere", "cohere", "think sampling effort"),
 )
 
 FRONTENDS = ("responses", "chat_completions", "messages")

@@ -1,9 +1,9 @@
 """Signed reasoning that does not survive the way to the client and back.
 
-Complaint: "Invalid `signature` in `thinking` block", "Expected `thinking`, but found `tool_use`", reasoning lost between
-turns, and gateways whose "encrypted" reasoning anybody can read, change or carry to another account.
-Request: a Claude model thinks, gives a thought of which only the signature is shown and one that is redacted, then calls
-a tool; the client sends back what it got with the tool's result. Likewise the sealed reasoning of the other vendors.
+Complaint: "Invalid `signature` in `thinking` block", "Expected `thinking`, but found `tool_use`", reasoning lost
+between turns, and gateways whose "encrypted" reasoning anybody can read, change or carry to another account.
+Request: a Claude model thinks, gives a thought of which only the signature is shown and one that is redacted, then
+calls a tool; the client sends back what it got with the tool's result. Likewise the other vendors' sealed reasoning.
 The vendor must get its own blocks byte for byte, in their order, before the call, empty ones too, and never a token of
 another vendor, of another tenant, a forged one, or a thought that was made up from plain text.
 The client must see the reasoning in its protocol's own place, streamed or not.

@@ -59,7 +59,7 @@ def stripped(got: Got) -> list[Called]:
 def test_the_first_call_gets_its_signature_back(client: Client, frontend: str, stream: bool):
     text, got = first(client, frontend, stream=stream)
     # On the call, or for the Messages client in a thinking block before it.
-    (token,) = {token for token in got.sealed}
+    (token,) = set(got.sealed)
     parts = model_parts(client, frontend, [Said("user", text), *got.replay, *results(got)])
     calls = [part for part in parts if "functionCall" in part]
     assert [part.get("thoughtSignature") for part in calls] == [opened(token), None]
@@ -71,7 +71,7 @@ def test_the_first_call_gets_its_signature_back(client: Client, frontend: str, s
 @every_frontend
 def test_a_signature_is_found_again_when_the_client_dropped_it(client: Client, frontend: str, stream: bool):
     text, got = first(client, frontend, stream=stream)
-    (token,) = {token for token in got.sealed}
+    (token,) = set(got.sealed)
     # Another process may serve the second turn, as on Lambda.
     other = {"responses": "chat_completions", "chat_completions": "messages", "messages": "chat_completions"}[frontend]
     for client_of in (frontend, other):

@@ -1,8 +1,8 @@
 """Signatures that a provider put on its tool calls, for clients that send the calls back without them.
 
-Gemini signs the first of its calls and refuses the next turn without that signature, but most clients of other protocols
-keep only a call's id, name and arguments. So a copy of the signature is kept under the call's id. It is the provider's
-own ciphertext; owner and id are in the key only as a digest.
+Gemini signs the first of its calls and refuses the next turn without that signature, but most clients of other
+protocols keep only a call's id, name and arguments. So a copy of the signature is kept under the call's id. It is the
+provider's own ciphertext; owner and id are in the key only as a digest.
 """
 
 from __future__ import annotations
