@@ -61,6 +61,10 @@ OFFERS: tuple[Offer, ...] = (
     _offer("vertex", "gemini-3.5-flash", "gemini", "gemini", "think sign sampling effort image"),
     _offer("bedrock", "claude-sonnet-4-5", "bedrock", "converse", _CLAUDE),
     _offer("cohere", "command-a-reasoning", "cohere", "cohere", "think sampling effort"),
+    _offer("xai", "grok-4.3", "xai", "responses chat_completions", "think sign sampling effort image parallel_off key"),
+    _offer("mistral", "mistral-medium-2604", "mistral", "chat_completions", "think sampling effort parallel_off key"),
+    _offer("cloudflare", "gpt-oss-120b", "cloudflare", "chat_completions", "think sampling effort key"),
+    _offer("huggingface", "gpt-oss-120b", "huggingface", "chat_completions responses", "think sampling effort"),
 )
 
 FRONTENDS = ("responses", "chat_completions", "messages")

@@ -106,7 +106,9 @@ def test_nothing_of_the_clients_own_travels_on(client: Client, frontend: str, of
     response = httpx.post(client.origin.url + PATHS[frontend], json=body, headers=headers, timeout=60)
     assert response.status_code == 200, response.text
     heard = client.heard_once(marker)
-    told = "\n".join(f"{name}: {value}" for name, value in heard.headers.items()) + heard.query + heard.path + heard.text
+    told = (
+        "\n".join(f"{name}: {value}" for name, value in heard.headers.items()) + heard.query + heard.path + heard.text
+    )
     for secret in (key, "clients-cookie", "clients-google-key", "org-client", "203.0.113.7", "clients-agent"):
         assert secret not in told, secret
     assert "simulated" in told

@@ -48,7 +48,7 @@ from headgate.usage import cost
 from headgate.web.broken_off import Streamed, broken_off, frame_text, input_tokens
 from headgate.web.call import Call, json_response
 from headgate.web.conversation_keys import cache_key, conversation
-from headgate.web.headers import client_betas, upstream_headers
+from headgate.web.headers import client_betas, rate_limits, upstream_headers
 from headgate.web.media import InlineMedia, Needs, part_place
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
 from headgate.web.signed_calls import keep_signatures, with_signatures
@@ -320,6 +320,7 @@ class Exchange:
         finally:
             await answered.close()
         error = upstream_side(candidate.protocol).read_error(answered.status, raw, answered.headers)
+        error.headers |= rate_limits(answered.headers)
         move_on = may_move_on(answered.status, error.code)
         raise UpstreamFailure("status", error, move_on=move_on, status=answered.status)
 
