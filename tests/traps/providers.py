@@ -60,11 +60,14 @@ OFFERS: tuple[Offer, ...] = (
     _offer("anthropic", "claude-sonnet-4-5", "anthropic", "messages", _CLAUDE),
     _offer("vertex", "gemini-3.5-flash", "gemini", "gemini", "think sign sampling effort image"),
     _offer("bedrock", "claude-sonnet-4-5", "bedrock", "converse", _CLAUDE),
+    _offer("azure", "gpt-5-mini", "azure", "responses chat_completions", "think sign effort image parallel_off key"),
+    _offer("azure", "claude-sonnet-4-5", "anthropic", "messages", _CLAUDE),
+    _offer("vertex", "claude-sonnet-4-5", "anthropic", "messages", _CLAUDE),
     _offer("cohere", "command-a-reasoning", "cohere", "cohere", "think sampling effort"),
     _offer("xai", "grok-4.3", "xai", "responses chat_completions", "think sign sampling effort image parallel_off key"),
     _offer("mistral", "mistral-medium-2604", "mistral", "chat_completions", "think sampling effort parallel_off key"),
-    _offer("cloudflare", "gpt-oss-120b", "cloudflare", "chat_completions", "think sampling effort key"),
-    _offer("huggingface", "gpt-oss-120b", "huggingface", "chat_completions responses", "think sampling effort"),
+    _offer("cloudflare", "gpt-oss-120b", "cloudflare", "chat_completions", "think sampling effort key parallel_off"),
+    _offer("huggingface", "gpt-oss-120b", "huggingface", "chat_completions", "think sampling effort parallel_off"),
 )
 
 FRONTENDS = ("responses", "chat_completions", "messages")

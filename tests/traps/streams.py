@@ -114,7 +114,8 @@ def _join_chunks(events: list[dict[str, Any]]) -> dict[str, Any]:
     finish: str | None = None
     whole: dict[str, Any] = {}
     for event in events:
-        assert event["object"] == "chat.completion.chunk"
+        # Azure tells what its filters found of the prompt first, in a chunk that is none.
+        assert event["object"] == "chat.completion.chunk" or "prompt_filter_results" in event
         whole |= {name: event[name] for name in ("id", "model", "created", "cost") if name in event}
         if event.get("usage"):
             whole["usage"] = event["usage"]
@@ -128,7 +129,7 @@ def _join_chunks(events: list[dict[str, Any]]) -> dict[str, Any]:
                 _join_call(calls, part)
             for entry in delta.get("reasoning_details") or ():
                 _join_detail(details.setdefault(entry["index"], {}), entry)
-            finish = choice["finish_reason"] or finish
+            finish = choice.get("finish_reason") or finish
     assert finish is not None
     assert list(calls) == list(range(len(calls)))
     if calls:

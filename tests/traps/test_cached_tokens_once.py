@@ -93,6 +93,19 @@ CASES: dict[tuple[str, str], Case] = {
     ("vertex", "gemini"): Case(_GEMINI, 24, 8, 0, 0, 12, 5, 24_000_000 + 1_200_000 + 108_000_000, audio=2),
     # No price for cached input: 20 × 2.5 + 12 × 10.
     ("cohere", "cohere"): Case(_COHERE, 20, 8, 0, 0, 12, 0, 50_000_000 + 120_000_000),
+    ("azure", "messages"): Case(_ANTHROPIC, 25, 8, 3, 2, 16, 6, _CLAUDE_COST),
+    ("vertex", "messages"): Case(_ANTHROPIC, 25, 8, 3, 2, 16, 6, _CLAUDE_COST),
+    # 12 fresh × 0.25 + 8 read × 0.03 + 12 × 2.
+    ("azure", "responses"): Case(_RESPONSES, 20, 8, 0, 0, 12, 5, 3_000_000 + 240_000 + 24_000_000),
+    ("azure", "chat_completions"): Case(_CHAT, 20, 8, 0, 0, 12, 5, 3_000_000 + 240_000 + 24_000_000, audio=2),
+    # 12 fresh × 1.25 + 8 read × 0.2 + 12 × 2.5; the chat API leaves reasoning out of its 7.
+    ("xai", "responses"): Case(_RESPONSES, 20, 8, 0, 0, 12, 5, 15_000_000 + 1_600_000 + 30_000_000),
+    ("xai", "chat_completions"): Case(_CHAT, 20, 8, 0, 0, 12, 5, 15_000_000 + 1_600_000 + 30_000_000, audio=2),
+    # 12 fresh × 1.5 + 8 read × 0.15 + 12 × 7.5.
+    ("mistral", "chat_completions"): Case(_CHAT, 20, 8, 0, 0, 12, 0, 18_000_000 + 1_200_000 + 90_000_000),
+    # No prices for cached input: 20 × 0.35 + 12 × 0.75, 20 × 0.25 + 12 × 0.69.
+    ("cloudflare", "chat_completions"): Case(_CHAT, 20, 8, 0, 0, 12, 0, 7_000_000 + 9_000_000),
+    ("huggingface", "chat_completions"): Case(_CHAT, 20, 8, 0, 0, 12, 0, 5_000_000 + 8_280_000),
 }
 PAIRS = [(frontend, offer) for frontend in FRONTENDS for offer in OFFERS]
 
@@ -105,14 +118,14 @@ def classes(got: Got) -> dict[str, int | None]:
     """The frontend's usage object in one form; None for what it has no word for."""
     usage = got.usage
     if got.frontend == "chat_completions":
-        given, made = usage["prompt_tokens_details"], usage["completion_tokens_details"]
+        given, made = usage["prompt_tokens_details"], usage.get("completion_tokens_details") or {}
         assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
         return {
             "input": usage["prompt_tokens"],
             "read": given["cached_tokens"],
             "written": given.get("cache_write_tokens", 0),
             "output": usage["completion_tokens"],
-            "reasoning": made["reasoning_tokens"],
+            "reasoning": made.get("reasoning_tokens", 0),
             "audio": given.get("audio_tokens", 0),
         }
     if got.frontend == "responses":
@@ -225,5 +238,6 @@ def test_usage_beside_the_last_choice_is_kept(asked: bool):
     out += relay.feed(b"data: [DONE]\n\n")
     assert (relay.usage.input_total, relay.usage.cache_read, relay.usage.output_total) == (20, 8, 12)
     sent = [json.loads(line[6:]) for line in out.decode().splitlines() if line.startswith("data: {")]
-    assert sent[-1]["choices"][0]["finish_reason"] == "stop"
-    assert sent[-1].get("usage") == (_CHAT if asked else None)
+    assert [c["finish_reason"] for chunk in sent for c in chunk["choices"]] == [None, "stop"]
+    told = [chunk["usage"]["prompt_tokens"] for chunk in sent if chunk.get("usage")]
+    assert told == ([20] if asked else [])

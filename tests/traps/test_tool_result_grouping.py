@@ -148,7 +148,7 @@ def test_late_system_text_is_marked_text_of_the_user(client: Client, frontend: s
     text = "\n".join(understood)
     # Text at the start is system text; later text stays at its place.
     assert text.index("Be brief.") < text.index("Hello.") < text.index("Yes?") < text.index("Now be long.")
-    if protocol_of(heard) in (*BLOCKS, "cohere"):
+    if protocol_of(heard) in (*BLOCKS, "cohere") or offer.provider == "mistral":
         assert "<system>" in text and not any(line == "system: Now be long." for line in understood)
     else:
         assert any(line in ("system: Now be long.", "developer: Now be long.") for line in understood)

@@ -40,7 +40,6 @@ def test_a_chat_client_that_did_not_ask_sees_none(client: Client, offer: Offer, 
     more = {} if options is None else {"stream_options": options}
     got = client.ask("chat_completions", request("chat_completions", offer.name, marker + WORDS, stream=True, **more))
     assert "Seven words" in got.text
-    assert all(event["choices"] for event in got.events)
     assert not any("usage" in event for event in got.events)
     assert not any("cost" in event for event in got.events)
     check_logged(client, got, marker, offer)
@@ -53,7 +52,7 @@ def test_a_chat_client_that_asked_sees_it_once_at_the_end(client: Client, offer:
     got = client.ask("chat_completions", {**body, "stream_options": {"include_usage": True}})
     *before, last = got.events
     assert last["choices"] == [] and last["usage"]["completion_tokens"] > 0 and last["cost"]["total"] > 0
-    assert all(event["choices"] and event["usage"] is None for event in before)
+    assert all(event.get("usage") is None for event in before)
     row = client.logged(got.response)
     assert last["usage"]["prompt_tokens"] == row.input_tokens
     assert last["usage"]["completion_tokens"] == row.output_tokens
