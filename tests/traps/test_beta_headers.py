@@ -3,8 +3,8 @@
 Complaint: betas that Claude Code asks for vanish or arrive twice; a cloud platform answers 400 to a beta that it does
 not know; a gateway sends its clients' keys on to the vendor; nobody can tell which request an error belongs to.
 Request: ``anthropic-beta`` in several headers and in lists, ``anthropic-version`` or none, cookies and keys.
-The vendor must get each beta once, as far as it knows it, a version always, the gateway's own credentials and nothing of
-the client's.
+The vendor must get each beta once, as far as it knows it, a version always, the gateway's own credentials and nothing
+of the client's.
 The client must see a request id on every answer, the same one in the body of an error.
 """
 

@@ -167,7 +167,7 @@ def test_130_tools_are_taken_or_refused_by_name(client: Client, frontend: str, o
         assert len(tools_of(client.heard_once(marker))) == 130 and "tool_129" in response.text
         return
     assert response.status_code == 400 and "tools" in response.json()["error"]["message"]
-    # A client of the vendor's own protocol gets the vendor's own word, as does one of a vendor whose limit is not known.
+    # A client of the vendor's own protocol gets the vendor's own word, as where the vendor's limit is not known.
     assert len(client.heard(marker)) == int(offer.relayed(frontend) or offer.spoken(frontend) == "chat_completions")
 
 
