@@ -20,7 +20,7 @@ Quirks of a provider row that this package knows:
 ``no_web_search_options``  cannot search the web
 ``no_strict``              knows no ``strict`` on tools
 ``no_stop``                refuses ``stop``
-``no_stop_reasoning``      refuses ``stop`` from models that reason (xAI)
+``no_stop_reasoning``      refuses ``stop`` from models that reason (OpenAI, xAI)
 ``efforts_listed``         takes ``reasoning_effort`` only of models whose levels the catalogue lists (xAI)
 ``no_refusal``             assistant messages take no ``refusal``
 ``no_stream_options``      refuses ``stream_options``

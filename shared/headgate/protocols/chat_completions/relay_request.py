@@ -104,6 +104,9 @@ def _knobs(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
             losses.append(Loss("reasoning_effort", "unsupported_parameter", f"{target.model} has one effort."))
         else:
             sent["reasoning_effort"] = nearest(effort, target.efforts)
+            if sent["reasoning_effort"] != effort:
+                detail = f"{effort} became {sent['reasoning_effort']}"
+                losses.append(Loss("reasoning_effort", "effort_adjusted", detail))
 
 
 def _tool(tool: dict[str, Any], target: Target, losses: list[Loss]) -> dict[str, Any]:
