@@ -28,6 +28,7 @@ How:
     [[tools-whole]]          every call arrives in one piece
     [[filter]]               the answer is stopped by a content filter
     [[finish:WORD]]          the vendor's own stop or finish reason, as ``pause_turn``
+    [[usage:{"a":1}]]        these fields of the vendor's own usage object, instead of what was counted
 
 Faults:
     [[fail:429 retry-after=7 message=TEXT]]   this status instead of an answer; options: retry-after, type, code, html
@@ -71,6 +72,8 @@ def plan(heard: Heard, outside: str = "") -> Plan:
     chosen.steps = _steps(heard, found, said, results, last)
     _limit_calls(heard, chosen)
     _finish(heard, chosen, found)
+    told = next((one.argument for one in found if one.name == "usage"), None)
+    chosen.usage = json.loads(told) if told else {}
     return chosen
 
 

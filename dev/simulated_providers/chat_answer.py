@@ -77,6 +77,7 @@ def usage(answer: Answer) -> dict[str, Any]:
             "accepted_prediction_tokens": accepted,
             "rejected_prediction_tokens": rejected,
         },
+        **answer.plan.usage,
     }
 
 

@@ -46,6 +46,7 @@ def usage(answer: Answer) -> dict[str, Any]:
         "billed_units": {"input_tokens": fresh, "output_tokens": output},
         "tokens": {"input_tokens": float(fresh + OVERHEAD), "output_tokens": output + 3},
         "cached_tokens": answer.use.read,
+        **answer.plan.usage,
     }
 
 

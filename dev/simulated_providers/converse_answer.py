@@ -104,7 +104,7 @@ def usage(answer: Answer) -> dict[str, Any]:
         details = [{"ttl": ttl, "inputTokens": tokens} for ttl, tokens in written.items() if tokens]
         if details:
             result["cacheDetails"] = details
-    return result
+    return result | answer.plan.usage
 
 
 def _stop(answer: Answer) -> dict[str, Any]:

@@ -29,7 +29,7 @@ SPOKEN = frozenset(
 )
 """Directives that put a step into the plan, in the order they are written."""
 
-MANNERS = frozenset(["then", "tools-interleaved", "tools-whole", "filter", "finish"])
+MANNERS = frozenset(["then", "tools-interleaved", "tools-whole", "filter", "finish", "usage"])
 FAULTS = frozenset(
     [
         "fail",
@@ -75,7 +75,7 @@ def extract(text: str, vendor: str) -> tuple[list[Directive], str]:
         end = match.end()
         argument = ""
         if colon == ":":
-            end = _closing(text, end, json_inside=name in ("tool", "json"))
+            end = _closing(text, end, json_inside=name in ("tool", "json", "usage"))
             argument = text[match.end() : end]
             end += 2
         if name not in _KNOWN or not re.match(_NUMERIC.get(name, ""), argument):

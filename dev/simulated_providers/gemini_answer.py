@@ -109,7 +109,8 @@ def usage(answer: Answer, said: int, thought: int) -> dict[str, Any]:
         counts["toolUsePromptTokensDetails"] = [{"modality": "TEXT", "tokenCount": _SEARCH_TOKENS}]
     if thought:
         counts["thoughtsTokenCount"] = thought
-    return {**counts, **({"trafficType": "ON_DEMAND"} if answer.vertex else {"serviceTier": "standard"})}
+    counts |= {"trafficType": "ON_DEMAND"} if answer.vertex else {"serviceTier": "standard"}
+    return counts | answer.plan.usage
 
 
 def grounding(plan: Plan) -> dict[str, Any] | None:

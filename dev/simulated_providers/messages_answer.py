@@ -131,6 +131,9 @@ def _stop_details(plan: Plan) -> dict[str, Any] | None:
     return {"type": "refusal", "category": "general_harms", "explanation": said}
 
 
+_AT_THE_END = ("output_tokens", "output_tokens_details", "server_tool_use")
+
+
 def usage(answer: Answer, output: int) -> dict[str, Any]:
     """The usage of a message; input_tokens leaves out what the cache read and wrote."""
     use = answer.use
@@ -145,6 +148,7 @@ def usage(answer: Answer, output: int) -> dict[str, Any]:
         "output_tokens": output,
         "service_tier": "standard",
         "inference_geo": "not_available",
+        **{name: value for name, value in answer.plan.usage.items() if name not in _AT_THE_END},
     }
 
 
@@ -156,7 +160,7 @@ def _more_usage(answer: Answer) -> dict[str, Any]:
     searches = sum(isinstance(step, Search) for step in answer.plan.steps)
     if searches:
         more["server_tool_use"] = {"web_search_requests": searches, "web_fetch_requests": 0}
-    return more
+    return more | {name: value for name, value in answer.plan.usage.items() if name in _AT_THE_END}
 
 
 def message(answer: Answer) -> dict[str, Any]:

@@ -146,12 +146,13 @@ class Plan:
     """What the model will do.
 
     ``finish``: end, calls, length, stop, refusal, filter, or a vendor's own word given by a directive. ``stopped_by``
-    is the stop sequence that was met.
+    is the stop sequence that was met. ``usage`` are fields of the vendor's usage object that a directive gave.
     """
 
     steps: list[Step] = field(default_factory=list)
     finish: str = "end"
     stopped_by: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
     interleaved: bool = False
     whole_calls: bool = False
     faults: Faults = field(default_factory=Faults)

@@ -208,6 +208,7 @@ def usage(answer: Answer) -> dict[str, Any]:
         "output_tokens": output,
         "output_tokens_details": {"reasoning_tokens": thought},
         "total_tokens": total + output,
+        **answer.plan.usage,
     }
 
 

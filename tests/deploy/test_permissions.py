@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headgate.storage.call_signatures import PREFIX
 from tests.deploy.rendering import load_template, of_type, render
 
 SSM = "arn:aws:ssm:eu-central-1:111122223333:parameter/headgate/headgate"
@@ -15,6 +16,8 @@ GATEWAY = {
     ("ssm:GetParameter", f"{SSM}/seal"),
     ("dynamodb:GetItem", "ControlTable.Arn"),
     ("dynamodb:PutItem", "LogsTable.Arn"),
+    ("dynamodb:PutItem", "StateTable.Arn"),
+    ("dynamodb:BatchGetItem", "StateTable.Arn"),
 }
 CONVERSATIONS = {
     ("dynamodb:Query", "StateTable.Arn"),
@@ -115,6 +118,12 @@ def test_a_switch_grants_what_it_needs_and_no_more(
 ) -> None:
     added = grants(render(parameters), function) - grants(render(), function)
     assert added == (everyone if function == "ModelsFunction" else inference | everyone)
+
+
+def test_a_function_without_conversations_sees_signatures_only() -> None:
+    found = statements(render(), "ChatCompletionsFunction")
+    [own] = [each for each in found if _name(_several(each["Resource"])[0]) == "StateTable.Arn"]
+    assert own["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{PREFIX}*"]}}
 
 
 def test_no_policy_names_everything() -> None:

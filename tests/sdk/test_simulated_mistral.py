@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from mistralai.client import Mistral
+from mistralai.client import models as sdk
 from mistralai.client.errors import HTTPValidationError, SDKError
 
 from dev.simulated_providers.server import Running, serve
+from headgate.catalog.catalog import Catalog
+from headgate.conversation import (
+    FunctionTool,
+    Media,
+    Message,
+    Output,
+    OutputFormat,
+    Reasoning,
+    Request,
+    Sampling,
+    Text,
+    Thinking,
+    Thought,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from headgate.protocols.chat_completions.upstream_request import write_request
+from headgate.providers.fit import fit_body
+from headgate.providers.rows import PROVIDERS
 from tests.sdk.support import CITY_SCHEMA, PDF_URL, PNG_URL
 
 MODEL, THINKER = "mistral-large-2512", "magistral-medium-latest"
@@ -187,3 +209,39 @@ def test_refusals(client: Mistral, vendor: Running):
     with pytest.raises(SDKError) as caught:
         say(client, "[[fail:429 retry-after=3]]")
     assert '"rate_limited"' in caught.value.body and caught.value.headers["retry-after"] == "3"
+
+
+def test_our_request_is_one_that_the_sdk_could_have_made():
+    items = (
+        Message("user", (Text("Look."), Media("image", data="iVBORw0KGgo=", media_type="image/png"))),
+        Message("user", (Media("file", data="JVBERi0=", media_type="application/pdf", filename="a.pdf"),)),
+        Reasoning((Thought("I need the weather.", summary=False),)),
+        ToolCall("call_of_somebody_else", "get_weather", '{"city":"Paris"}'),
+        ToolResult("call_of_somebody_else", (Text("19 degrees"),)),
+        Message("developer", (Text("Hurry."),)),
+        Message("assistant", (Text("It is"),)),
+    )
+    request = Request(
+        "m",
+        items,
+        instructions=(Text("Be brief."),),
+        tools=(FunctionTool("get_weather", "Looks.", CITY_SCHEMA), FunctionTool("now")),
+        tool_choice=ToolChoice("required"),
+        parallel_tool_calls=False,
+        sampling=Sampling(max_tokens=50, temperature=0.5, top_p=0.9, top_k=20, seed=7, stop=("END",)),
+        output=Output(OutputFormat("json_schema", CITY_SCHEMA, "city", strict=True)),
+        thinking=Thinking(effort="medium"),
+        stream=True,
+    )
+    provider = PROVIDERS["mistral"]
+    (route,) = [each for each in Catalog.bundled().find("mistral-small-2603").routes if each.provider == "mistral"]  # type: ignore[union-attr]
+    target = replace(route.target(), quirks=provider.quirks)
+    body, losses = write_request(request, target)
+    body, lost = fit_body(provider, "chat_completions", body)
+    assert not losses and not lost
+    made = sdk.ChatCompletionStreamRequest.model_validate(body).model_dump(
+        mode="json", by_alias=True, exclude_unset=True
+    )
+    # Nothing that the SDK does not know, and nothing under another name.
+    assert json.loads(json.dumps(made)) == json.loads(json.dumps(body))
+    assert body["reasoning_effort"] == "high" and body["random_seed"] == 7 and body["messages"][-1]["prefix"] is True

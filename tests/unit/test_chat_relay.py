@@ -94,7 +94,9 @@ def test_bounds_seeds_and_caches_in_the_upstreams_words():
     assert sent(key="derived")["prompt_cache_key"] == "derived"
     assert sent(key="derived", prompt_cache_key="own")["prompt_cache_key"] == "own"
     assert "prompt_cache_key" not in sent(key="derived", to=target("no_prompt_cache_key"))
-    assert sent(reasoning_effort="minimal", to=target(efforts=("low", "high")))["reasoning_effort"] == "low"
+    moved = [("reasoning_effort", "effort_adjusted")]
+    few = target(efforts=("low", "high"))
+    assert sent(reasoning_effort="minimal", to=few, losses=moved)["reasoning_effort"] == "low"
     assert "n" not in sent(n=3, to=target("no_n"))
 
 

@@ -228,14 +228,20 @@ def test_seals_go_back_to_their_maker_only():
     written = messages(Reasoning((Thought("Hm"),), own), said)
     assert written[0]["reasoning_details"] == [{"type": "reasoning.text", "text": "Hm", "signature": "sig", "index": 0}]
     foreigners = [lost("input[0]", "foreign_signature"), lost("input[2]", "foreign_signature")]
-    items = (Reasoning((Thought("Hm"),), foreign), said, ToolCall("a", "f", "{}", sealed=foreign))
+    done = ToolResult("a", (Text("x"),))
+    items = (Reasoning((Thought("Hm"),), foreign), said, ToolCall("a", "f", "{}", sealed=foreign), done)
     written = messages(*items, losses=foreigners)
     assert "sig" not in str(written) and "Hm" not in str(written)
-    (call,) = messages(ToolCall("a", "f", "{}", sealed=own))[0]["tool_calls"]
+    (call,) = messages(ToolCall("a", "f", "{}", sealed=own), done)[0]["tool_calls"]
     assert call["extra_content"] == {"google": {"thought_signature": "sig"}}
 
 
 STRICT = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+
+
+def test_a_call_without_a_result_is_answered_for_it():
+    written = messages(ToolCall("a", "f", "{}"), losses=[lost("input[0]", "missing_tool_result")])
+    assert written[1] == {"role": "tool", "tool_call_id": "a", "content": "No result was recorded for this call."}
 
 
 def test_function_tools():
@@ -272,7 +278,8 @@ GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}
 
 
 def test_custom_tools():
-    request = Request("m", (ToolCall("c", "sh", "ls\n", kind="custom"),), tools=(CustomTool("sh", "Shell", GRAMMAR),))
+    items = (ToolCall("c", "sh", "ls\n", kind="custom"), ToolResult("c", (Text("x"),), kind="custom"))
+    request = Request("m", items, tools=(CustomTool("sh", "Shell", GRAMMAR),))
     written, losses = write_request(request, TARGET)
     nested = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /x/"}}
     assert written["tools"] == [{"type": "custom", "custom": {"name": "sh", "description": "Shell", "format": nested}}]
@@ -286,7 +293,7 @@ def test_custom_tools_as_functions():
     names = NameMap()
     request = Request(
         "m",
-        (ToolCall("c", "sh", "ls\n", kind="custom"),),
+        (ToolCall("c", "sh", "ls\n", kind="custom"), ToolResult("c", (Text("x"),), kind="custom")),
         tools=(CustomTool("sh", "Shell", GRAMMAR),),
         tool_choice=ToolChoice("named", (("custom", "sh"),)),
     )
@@ -369,7 +376,9 @@ def test_only_four_stop_sequences():
     ],
 )
 def test_reasoning_effort(thinking, efforts, effort):
-    assert body(thinking=thinking, to=target(efforts=efforts)).get("reasoning_effort") == effort
+    asked = "none" if thinking.mode == "disabled" else thinking.effort
+    moved = [lost("reasoning.effort", "effort_adjusted")] if asked and effort and asked != effort else []
+    assert body(thinking=thinking, to=target(efforts=efforts), losses=moved).get("reasoning_effort") == effort
 
 
 def test_a_model_that_does_not_reason():

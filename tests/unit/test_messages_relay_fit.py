@@ -86,7 +86,7 @@ def test_thinking_is_left_out_where_no_budget_fits(more: dict[str, Any]):
 
 def test_a_tool_loop_without_its_thoughts_goes_on_without_thinking():
     thinking = {"type": "enabled", "budget_tokens": 2048}
-    bare = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, CALL, RESULT]
+    bare: list[Any] = [{"role": "user", "content": "Hi"}, CALL, RESULT]
     out, losses = sent("claude-haiku-4-5", thinking=thinking, messages=bare)
     assert "thinking" not in out and [loss.code for loss in losses] == ["thinking_dropped"]
     thought = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}

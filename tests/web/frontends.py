@@ -51,16 +51,26 @@ def body_of(frontend: str, model: str, turns: list[Turn], **options: Any) -> dic
 
 def ask(origin: Origin, way: tuple[str, bool], model: str, turns: list[Turn] | str, **options: Any) -> Said:
     """One request that must succeed, and its answer."""
-    frontend, stream = way
     turns = [("user", turns)] if isinstance(turns, str) else turns
     headers = options.pop("headers", None)
+    answer = origin.post(PATHS[way[0]], request_of(way, model, turns, **options), headers=headers)
+    return read(answer, way)
+
+
+def request_of(way: tuple[str, bool], model: str, turns: list[Turn], **options: Any) -> dict[str, Any]:
+    """``body_of``, streamed or not, and asking for usage where that must be asked for."""
+    frontend, stream = way
     body = {**body_of(frontend, model, turns, **options), "stream": stream}
     if stream and frontend == "chat_completions":
         body["stream_options"] = {"include_usage": True}
-    answer = origin.post(PATHS[frontend], body, headers=headers)
+    return body
+
+
+def read(answer: httpx.Response, way: tuple[str, bool]) -> Said:
+    """What was said; the request must have succeeded."""
     assert answer.status_code == 200, answer.text
-    read = {"responses": _read_responses, "chat_completions": _read_chat, "messages": _read_messages}[frontend]
-    return read(answer, stream)
+    readers = {"responses": _read_responses, "chat_completions": _read_chat, "messages": _read_messages}
+    return readers[way[0]](answer, way[1])
 
 
 def _split(url: str) -> tuple[str, str]:
@@ -82,7 +92,7 @@ def _responses(model: str, turns: list[Turn], options: dict[str, Any]) -> dict[s
                 items.append({"role": role, "content": _responses_parts(content)})
             case _:
                 raise AssertionError(turn)
-    body: dict[str, Any] = {"model": model, "input": items, "store": False}
+    body: dict[str, Any] = {"model": model, "input": items}
     if "max_tokens" in options:
         body["max_output_tokens"] = options["max_tokens"]
     if "tools" in options:

@@ -141,7 +141,7 @@ class _Order:
             case Reasoning():
                 self._add("assistant", Thought(item, path))
             case ToolCall(ran_by="client"):
-                self._call(item)
+                self._call(item, path)
             case ToolCall(name=name):
                 self.losses.append(Loss(path, "provider_tool_call", f"a {name} call of a provider was left out"))
             case ToolResult(ran_by="client"):
@@ -151,7 +151,11 @@ class _Order:
             case OpaqueItem():
                 self._opaque(item, path)
 
-    def _call(self, item: ToolCall) -> None:
+    def _call(self, item: ToolCall, path: str) -> None:
+        if item.sealed is not None:
+            # Only Gemini signs calls, and its writer has an order of its own.
+            detail = f"a thought signature of {item.sealed.provider or item.sealed.protocol}"
+            self.losses.append(Loss(path, "foreign_signature", detail))
         self._to_come[item.call_id] -= 1
         base = self._wire_id(item.call_id)
         wire_id, suffix = base, 2

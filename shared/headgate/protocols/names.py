@@ -44,13 +44,17 @@ class NameMap:
             return known
         full = f"{namespace}{SEPARATOR}{name}" if namespace else name
         wire, salt = full, ""
-        while not wire or len(wire) > self.limit or _FORBIDDEN.search(wire) or wire in self._names:
+        while not self.takes(wire) or wire in self._names:
             digest = hashlib.sha256(f"{full}{salt}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
             wire = f"{_FORBIDDEN.sub('_', full)[: self.limit - 9]}_{digest}"
             salt += "\0"
         self._wire[key] = wire
         self._names[wire] = key
         return wire
+
+    def takes(self, name: str) -> bool:
+        """Whether the upstream takes ``name`` as it is."""
+        return 0 < len(name) <= self.limit and not _FORBIDDEN.search(name)
 
     def from_wire(self, name: str) -> str:
         """The client's name for an upstream's; a name never given to the upstream (a model made it up) stays."""

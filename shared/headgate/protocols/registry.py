@@ -122,7 +122,11 @@ def upstream_side(protocol: str) -> UpstreamSide:
 def relay_side(protocol: str) -> RelaySide:
     """The pass-through of ``protocol``."""
     module = _module(protocol, "relay")
-    suits = getattr(module, "suits", _suits)
+    own = getattr(module, "suits", _suits)
+
+    def suits(body: Mapping[str, Any], target: Target) -> bool:
+        return _names_fit(protocol, body) and own(body, target)
+
     return RelaySide(prepare=module.prepare, relay=module.Relay, said=module.said, suits=suits)
 
 
@@ -134,6 +138,14 @@ def error_body(protocol: str, error: GatewayError, request_id: str | None) -> di
 def tool_names(protocol: str) -> NameMap:
     """A fresh map for one request: tool names as ``protocol`` takes them."""
     return NameMap(128 if protocol == "messages" else 64)
+
+
+def _names_fit(protocol: str, body: Mapping[str, Any]) -> bool:
+    """Whether the vendor takes the tools' names as they are; only a translation can rewrite and restore them."""
+    names = tool_names(protocol)
+    tools = (tool for tool in body.get("tools") or () if isinstance(tool, Mapping))
+    named = (tool.get("name") or (tool.get("function") or {}).get("name") for tool in tools)
+    return all(not isinstance(name, str) or names.takes(name) for name in named)
 
 
 def _suits(body: Mapping[str, Any], target: Target) -> bool:

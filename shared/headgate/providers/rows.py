@@ -33,6 +33,7 @@ _GEMINI_API = Provider(
         "gemini.count": "/v1beta/models/{model}:countTokens",
     },
     auth="x_goog_api_key",
+    quirks=frozenset({"no_penalties"}),
     simulated=("gemini",),
 )
 
@@ -45,6 +46,7 @@ ROWS: tuple[Provider, ...] = (
         protocols=("responses", "chat_completions"),
         paths={**_OPENAI_PATHS, "responses.count": "/responses/input_tokens"},
         key_variables=("OPENAI_API_KEY",),
+        quirks=frozenset({"no_stop_reasoning"}),
         simulated=("responses", "chat_completions"),
     ),
     Provider(
@@ -175,7 +177,8 @@ ROWS: tuple[Provider, ...] = (
             "location": Setting(("GOOGLE_VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION"), "global"),
         },
         key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"),
-        quirks=COMPATIBLE | {"model_in_path", "media_urls", "exclude_domains", "no_source_urls", "search_beta"},
+        quirks=COMPATIBLE
+        | {"no_penalties", "model_in_path", "media_urls", "exclude_domains", "no_source_urls", "search_beta"},
         refused=frozenset({"container", "inference_geo", "mcp_servers", "service_tier", "speed"}),
         betas=VERTEX_BETAS,
         simulated=("gemini", "messages", "chat_completions"),
@@ -212,7 +215,7 @@ ROWS: tuple[Provider, ...] = (
         headers={"anthropic-version": "2023-06-01"},
         settings={"resource": Setting(("AZURE_RESOURCE_NAME",))},
         key_variables=("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
-        quirks=frozenset({"schema_beta"}),
+        quirks=frozenset({"no_stop_reasoning", "schema_beta"}),
         betas=AZURE_BETAS,
         simulated=("responses", "chat_completions", "messages"),
     ),
@@ -258,14 +261,17 @@ ROWS: tuple[Provider, ...] = (
         aliases=("fireworks-ai",),
         base_url="https://api.fireworks.ai/inference/v1",
         key_variables=("FIREWORKS_API_KEY",),
-        quirks=COMPATIBLE | {"reasoning_content", "top_k"},
+        # Its cache is met by this header; thoughts under another name than reasoning_content are a 400.
+        cache_header="x-session-affinity",
+        quirks=COMPATIBLE - {"no_prompt_cache_key"} | {"reasoning_content", "top_k"},
+        refused=frozenset({"prompt_cache_retention"}),
     ),
     Provider(
         slug="groq",
         display_name="Groq",
         base_url="https://api.groq.com/openai/v1",
         key_variables=("GROQ_API_KEY",),
-        quirks=COMPATIBLE | {"no_n"},
+        quirks=COMPATIBLE | {"bare_messages", "no_n"},
         refused=frozenset({"logprobs", "logit_bias", "top_logprobs"}),
     ),
     Provider(

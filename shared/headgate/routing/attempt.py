@@ -108,7 +108,7 @@ async def _tried(
 def verdict(failures: Sequence[tuple[Candidate, UpstreamFailure]]) -> GatewayError:
     """What the client is told after every route has failed: the upstream's own 400, 413 or 422 as 400; all 429 as
     429 with the shortest ``Retry-After``; all timeouts as 504; anything else as 424. Upstream messages are handed on
-    unchanged, because clients read them."""
+    unchanged, because clients read them, as are the headers that tell its limits."""
     if not failures:
         return GatewayError(503, "service_unavailable", "no_route", "No route can serve this request at the moment.")
     candidate, failure = failures[-1]
@@ -128,6 +128,7 @@ def verdict(failures: Sequence[tuple[Candidate, UpstreamFailure]]) -> GatewayErr
             error.message,
             retry_after=min(waits) if waits else None,
             model=candidate.label,
+            headers=error.headers,
         )
     if all(each.kind == "timeout" for _, each in failures):
         return GatewayError(504, "timeout_error", "provider_timeout", error.message, model=candidate.label)
@@ -141,6 +142,8 @@ def verdict(failures: Sequence[tuple[Candidate, UpstreamFailure]]) -> GatewayErr
         error.code or "provider_error",
         error.message or f"{candidate.label} failed{status}",
         param=error.param,
+        retry_after=error.retry_after,
         model=candidate.label,
         details=details or None,
+        headers=error.headers,
     )

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from headgate.conversation import Sealed
 from headgate.errors import GatewayError
 from headgate.events import Event, Failed, Finished, UsageUpdated
 from headgate.protocols.chat_completions.choices import ChoicesWriter
@@ -97,6 +98,10 @@ class ChoicesServing:
     def state_items(self) -> list[dict[str, Any]]:
         """Nothing: Chat Completions keeps no state."""
         return []
+
+    def signed_calls(self) -> dict[str, Sealed]:
+        """The signatures that came on tool calls, by call id."""
+        return {call_id: sealed for each in self._servings for call_id, sealed in each.signed_calls().items()}
 
     async def close(self) -> None:
         """Let go of every upstream."""

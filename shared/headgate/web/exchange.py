@@ -41,9 +41,10 @@ from headgate.usage import cost
 from headgate.web.broken_off import Streamed, broken_off, frame_text, input_tokens
 from headgate.web.call import Call, json_response
 from headgate.web.conversation_keys import cache_key, conversation
-from headgate.web.headers import body_betas, upstream_headers
+from headgate.web.headers import body_betas, rate_limits, upstream_headers
 from headgate.web.media import InlineMedia, Needs, part_place
 from headgate.web.serving import RelayServing, Serving, TranslatedServing
+from headgate.web.signed_calls import keep_signatures, with_signatures
 from headgate.web.streams import EventStream
 
 # After this the status line is sent and signs of life begin, although no upstream has answered yet.
@@ -133,6 +134,7 @@ class Exchange:
         assert body is not None
         call.first_byte = time.perf_counter()
         self._settle(serving)
+        await keep_signatures(self._call, serving)
         if not await self._kept(serving):
             body["store"] = False
         call.answer = body
@@ -179,6 +181,7 @@ class Exchange:
                     chunk, over = await anext(frames, (b"", True))
                 if over:
                     self._settle(serving)
+                    await keep_signatures(self._call, serving)
                     if not await self._kept(serving):
                         chunk = chunk.replace(b'"store":true', b'"store":false')
                 yield chunk
@@ -266,6 +269,8 @@ class Exchange:
         # Each choice is a call of its own.
         asked = replace(request, model=target.model, choices=1)
         request = await self._with_data(asked, lambda media: side.needs_data(media, target))
+        if candidate not in self._without_reasoning:
+            request = await with_signatures(self._call, request, target)
         names = tool_names(candidate.protocol)
         (payload, losses), options = _refusing(
             lambda: (side.write_request(request, target, names), side.reader_options(request, target)),
@@ -309,6 +314,7 @@ class Exchange:
         finally:
             await answered.close()
         error = upstream_side(candidate.protocol).read_error(answered.status, raw, answered.headers)
+        error.headers |= rate_limits(answered.headers)
         move_on = may_move_on(answered.status, error.code)
         raise UpstreamFailure("status", error, move_on=move_on, status=answered.status)
 

@@ -48,3 +48,11 @@ def upstream_headers(
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
     return headers
+
+
+_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-")
+
+
+def rate_limits(upstream: Mapping[str, str]) -> dict[str, str]:
+    """The headers of an upstream's refusal in which it tells its limits, under the names that its clients know."""
+    return {name.lower(): value for name, value in upstream.items() if name.lower().startswith(_LIMITS)}

@@ -19,6 +19,7 @@ from headgate.settings import Settings
 from headgate.storage.aws import Caller, Connection, StoreFault
 from headgate.storage.aws_json import AwsJson
 from headgate.storage.blobs import BlobStore
+from headgate.storage.call_signatures import CallSignatures
 from headgate.storage.continuations import Continuations
 from headgate.storage.logs import LogStore
 from headgate.storage.secrets import Secrets
@@ -58,6 +59,7 @@ class Services:
         self.keys = KeyStore(Table(self.dynamodb, settings.control_table))
         self.turns = TurnStore(state, settings.state_ttl, blobs)
         self.continuations = Continuations(state)
+        self.call_signatures = CallSignatures(state)
         self.logs = LogStore(
             Table(self.dynamodb, settings.logs_table), settings.log_ttl, body_limit=settings.max_logged_body_bytes
         )

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
+from headgate.conversation import Sealed, ToolCall
 from headgate.errors import GatewayError
-from headgate.events import Delta, Event, Failed, Finished, ItemStarted, UsageUpdated
+from headgate.events import Delta, Event, Failed, Finished, ItemEnded, ItemStarted, UsageUpdated
 from headgate.events import Started as StartedEvent
 from headgate.protocols.registry import Reader, Relay, Splitter, Writer
 from headgate.protocols.sse import EventSplitter, FrameSplitter, FrameTooLarge
@@ -35,6 +36,7 @@ class Serving(Protocol):
     async def json(self) -> dict[str, Any]: ...
     def body(self) -> dict[str, Any] | None: ...
     def state_items(self) -> list[dict[str, Any]]: ...
+    def signed_calls(self) -> dict[str, Sealed]: ...
     async def close(self) -> None: ...
 
 
@@ -172,6 +174,10 @@ class RelayServing:
         """Output items for the state table."""
         return list(getattr(self._relay, "state_items", ()))
 
+    def signed_calls(self) -> dict[str, Sealed]:
+        """Nothing: a client of the same protocol has a place for the vendor's signatures."""
+        return {}
+
     async def close(self) -> None:
         """Let go of the upstream."""
         await self._stream.close()
@@ -200,6 +206,7 @@ class TranslatedServing:
         self._input_estimate = input_estimate
         self._finished: Finished | None = None
         self._failed: Failed | None = None
+        self._signed: dict[str, Sealed] = {}
 
     @property
     def usage(self) -> Usage:
@@ -282,6 +289,8 @@ class TranslatedServing:
                     self._finished = event
                 case Failed():
                     self._failed = event
+                case ItemEnded(item=ToolCall(call_id=call_id, sealed=sealed)) if sealed is not None:
+                    self._signed[call_id] = sealed
                 case _:
                     continue
         self._streamed.add(said)
@@ -324,6 +333,10 @@ class TranslatedServing:
         """Output items for the state table."""
         keep = getattr(self._writer, "body_for_state", None)
         return keep() if keep else []
+
+    def signed_calls(self) -> dict[str, Sealed]:
+        """The signatures that came on tool calls, by call id."""
+        return self._signed
 
     async def close(self) -> None:
         """Let go of the upstream."""

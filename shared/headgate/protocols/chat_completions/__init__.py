@@ -20,7 +20,7 @@ Quirks of a provider row that this package knows:
 ``no_web_search_options``  cannot search the web
 ``no_strict``              knows no ``strict`` on tools
 ``no_stop``                refuses ``stop``
-``no_stop_reasoning``      refuses ``stop`` from models that reason (xAI)
+``no_stop_reasoning``      refuses ``stop`` from models that reason (OpenAI, xAI)
 ``efforts_listed``         takes ``reasoning_effort`` only of models whose levels the catalogue lists (xAI)
 ``no_refusal``             assistant messages take no ``refusal``
 ``no_stream_options``      refuses ``stream_options``
@@ -29,6 +29,7 @@ Quirks of a provider row that this package knows:
 ``no_media_urls``          takes images as data URLs only, no web addresses
 ``no_n``                   gives one choice only
 ``tool_parameters``        functions must have ``parameters``
+``bare_messages``          messages take no fields that say nothing, and no ``name`` (Groq)
 ``strict_messages``        messages have known fields and a fixed order, see ``strict_messages.py`` (Mistral)
 ``document_url``           takes documents as ``document_url`` parts, by address too (Mistral)
 ``call_ids_9``             tool call ids are exactly nine letters and digits (Mistral)

@@ -13,7 +13,7 @@ from headgate.losses import Loss
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.content import document_part
 from headgate.protocols.chat_completions.gateway_fields import GATEWAY_FIELDS, merged
-from headgate.protocols.chat_completions.strict_messages import settle
+from headgate.protocols.chat_completions.strict_messages import bare, settle
 from headgate.protocols.chat_completions.thinking_parts import thinking_part, with_thoughts
 from headgate.protocols.chat_completions.upstream_messages import wire_call_id
 from headgate.protocols.chat_completions.upstream_request import NO_PARAMETERS, refuses_stop
@@ -36,8 +36,9 @@ def prepare(
     sent = {name: value for name, value in merged(body).items() if name not in GATEWAY_FIELDS}
     sent["model"] = target.model
     sent["messages"] = [_message(each, index, target, unseal, losses) for index, each in enumerate(sent["messages"])]
-    if "strict_messages" in target.quirks:
-        sent["messages"], lost = settle(sent["messages"])
+    if not target.quirks.isdisjoint({"strict_messages", "bare_messages"}):
+        fit = settle if "strict_messages" in target.quirks else bare
+        sent["messages"], lost = fit(sent["messages"])
         losses += lost
     # Accepted for compatibility; it has no effect here.
     sent.pop("service_tier", None)
@@ -103,6 +104,9 @@ def _knobs(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
             losses.append(Loss("reasoning_effort", "unsupported_parameter", f"{target.model} has one effort."))
         else:
             sent["reasoning_effort"] = nearest(effort, target.efforts)
+            if sent["reasoning_effort"] != effort:
+                detail = f"{effort} became {sent['reasoning_effort']}"
+                losses.append(Loss("reasoning_effort", "effort_adjusted", detail))
 
 
 def _tool(tool: dict[str, Any], target: Target, losses: list[Loss]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from headgate.errors import invalid_request
 from headgate.protocols.chat_completions.gateway_fields import merged
 from headgate.protocols.chat_completions.refusals import check, missing, show, wrong_type
 from headgate.protocols.chat_completions.shapes import BODY, CALLS, CHOICES, MESSAGES, PARTS, TOOLS
+from headgate.protocols.schema_roots import wrong_type as wrong_root
 
 _ROLES = "'system', 'assistant', 'user', 'function', 'tool', and 'developer'"
 
@@ -32,11 +33,19 @@ def validate(body: Any) -> dict[str, Any]:
         adapter = TOOLS.get(_type(tool, f"tools[{index}]"))
         if adapter is not None:
             check(adapter, tool, f"tools[{index}]")
+        _arguments((tool.get("function") or {}).get("parameters"), f"tools[{index}].function.parameters")
     _choices(fields)
     _stop(fields.get("stop"))
     _seed(fields.get("seed"))
     _together(fields)
     return request
+
+
+def _arguments(schema: Any, path: str) -> None:
+    kind = wrong_root(schema)
+    if kind is not None:
+        text = f"Invalid schema for a function: schema must be a JSON Schema of 'type: \"object\"', got {show(kind)}."
+        raise invalid_request(text, param=f"{path}.type", code="invalid_function_parameters")
 
 
 def _message(message: Any, path: str) -> None:

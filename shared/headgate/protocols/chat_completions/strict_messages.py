@@ -16,7 +16,7 @@ _FIELDS = {
     "system": ("role", "content"),
     "user": ("role", "content"),
     "assistant": ("role", "content", "tool_calls", "prefix"),
-    "tool": ("role", "content", "tool_call_id", "name"),
+    "tool": ("role", "content", "tool_call_id"),
 }
 # What clients carry along from an earlier answer without meaning anything by it.
 _UNSAID = frozenset({"annotations", "refusal", "reasoning", "reasoning_content"})
@@ -24,18 +24,23 @@ _UNSAID = frozenset({"annotations", "refusal", "reasoning", "reasoning_content"}
 _BRIDGE = "OK"
 
 
+def bare(messages: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[Loss]]:
+    """``messages`` without fields that a vendor refuses (Groq, Mistral), and those whose loss may be noticed."""
+    losses: list[Loss] = []
+    return [_bare(message, index, losses) for index, message in enumerate(messages)], losses
+
+
 def settle(messages: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[Loss]]:
     """``messages`` as the vendor takes them, and the fields that were left out."""
+    known, losses = bare(messages)
     settled: list[dict[str, Any]] = []
-    losses: list[Loss] = []
-    for index, message in enumerate(messages):
-        bare = _bare(message, index, losses)
+    for message in known:
         before = settled[-1]["role"] if settled else None
-        if bare["role"] == "system" and before in ("assistant", "tool"):
-            bare = _spoken_by_user(bare)
-        if bare["role"] == "user" and before == "tool":
+        if message["role"] == "system" and before in ("assistant", "tool"):
+            message = _spoken_by_user(message)
+        if message["role"] == "user" and before == "tool":
             settled.append({"role": "assistant", "content": _BRIDGE})
-        settled.append(bare)
+        settled.append(message)
     if settled and settled[-1]["role"] == "assistant" and not settled[-1].get("tool_calls"):
         settled[-1] = {**settled[-1], "prefix": True}
     return settled, losses
@@ -46,12 +51,17 @@ def _bare(message: Mapping[str, Any], index: int, losses: list[Loss]) -> dict[st
     if known is None:
         return dict(message)
     for name, value in message.items():
-        if name not in known and name not in _UNSAID and value not in (None, "", [], {}):
+        if (
+            name not in known
+            and name not in _UNSAID
+            and (name, message["role"]) != ("name", "tool")
+            and value not in (None, "", [], {})
+        ):
             losses.append(Loss(f"messages[{index}].{name}", "unsupported_parameter"))
-    bare = {name: message[name] for name in known if name in message}
-    if message.get("refusal") and not bare.get("content"):
-        bare["content"] = message["refusal"]
-    return bare
+    kept = {name: message[name] for name in known if name in message}
+    if message.get("refusal") and not kept.get("content"):
+        kept["content"] = message["refusal"]
+    return kept
 
 
 def _spoken_by_user(message: Mapping[str, Any]) -> dict[str, Any]:

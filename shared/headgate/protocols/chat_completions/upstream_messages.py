@@ -30,9 +30,10 @@ from headgate.losses import Loss
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.content import write_parts, write_text
 from headgate.protocols.chat_completions.reasoning_details import ENCRYPTED, TEXT
-from headgate.protocols.chat_completions.strict_messages import settle
+from headgate.protocols.chat_completions.strict_messages import bare, settle
 from headgate.protocols.chat_completions.thinking_parts import thinking_part, with_thoughts
 from headgate.protocols.contract import Target
+from headgate.protocols.history import NO_RESULT
 from headgate.protocols.names import NameMap
 
 _ID_LIMIT = 40
@@ -48,9 +49,9 @@ def write_messages(request: Request, target: Target, names: NameMap) -> tuple[li
     for index, item in enumerate(request.items):
         writer.add(index, item)
     writer.close()
-    if "strict_messages" not in target.quirks:
+    if target.quirks.isdisjoint({"strict_messages", "bare_messages"}):
         return writer.messages, writer.losses
-    messages, lost = settle(writer.messages)
+    messages, lost = (settle if "strict_messages" in target.quirks else bare)(writer.messages)
     return messages, writer.losses + lost
 
 
@@ -135,6 +136,8 @@ class _History:
         for index in calls:
             if index in self._results:
                 media += self._result(index, self._results[index])
+            else:
+                self._no_result(index)
         if media:
             self.messages.append({"role": "user", "content": media})
 
@@ -254,6 +257,14 @@ class _History:
         # Tool messages take text only.
         about = {"type": "text", "text": f"Files from the result of tool call {call_id} ({call.name}):"}
         return [about, *media]
+
+    def _no_result(self, index: int) -> None:
+        """Append what stands for the result that the history lacks: a call without one is refused."""
+        call = self._items[index]
+        assert isinstance(call, ToolCall)
+        self.losses.append(Loss(f"input[{index}]", "missing_tool_result", f"call {call.call_id} has no result"))
+        call_id = wire_call_id(call.call_id, self._target)
+        self.messages.append({"role": "tool", "tool_call_id": call_id, "content": NO_RESULT})
 
     def _orphan(self, index: int, item: ToolResult) -> None:
         text = f"Result of tool call {item.call_id}: {_result_text(item)}".rstrip()

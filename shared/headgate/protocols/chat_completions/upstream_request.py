@@ -264,7 +264,10 @@ def _thinking(body: dict[str, Any], request: Request, target: Target, losses: li
         if effort != "none" or not target.lacks("reasoning"):
             _lost(losses, "reasoning")
     elif effort != "none" or target.efforts:
-        body["reasoning_effort"] = nearest(effort, target.efforts)
+        body["reasoning_effort"] = chosen = nearest(effort, target.efforts)
+        # A budget in tokens has no exact level anyway.
+        if chosen != effort and (thinking.effort is not None or thinking.mode == "disabled"):
+            losses.append(Loss("reasoning.effort", "effort_adjusted", f"{effort} became {chosen}"))
 
 
 def _output(body: dict[str, Any], request: Request, target: Target, losses: list[Loss]) -> None:

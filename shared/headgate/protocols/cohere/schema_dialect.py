@@ -44,6 +44,12 @@ def _convert(schema: Any, path: str, losses: list[Loss]) -> dict[str, Any]:
             losses.append(Loss(f"{path}.{name}", "unsupported_schema_keyword", "moved into the description"))
     if nullable:
         losses.append(Loss(f"{path}.anyOf", "unsupported_schema_keyword", "null is only described"))
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping) and isinstance(out.get("required"), list):
+        # Without a null to choose, a value that may be missing must be one that may be left out: the model would have
+        # to make one up, of a recursive schema without end.
+        optional = [name for name, each in properties.items() if isinstance(each, Mapping) and _without_null(each)[1]]
+        out["required"] = [name for name in out["required"] if name not in optional]
     if out.get("properties") and not out.get("required"):
         # The vendor refuses an object without one.
         out["required"] = [next(iter(out["properties"]))]

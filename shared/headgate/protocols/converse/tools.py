@@ -12,6 +12,7 @@ from headgate.protocols.contract import Target
 from headgate.protocols.converse.cache_points import add_point
 from headgate.protocols.converse.families import family_of
 from headgate.protocols.names import NameMap
+from headgate.protocols.schema_roots import without_union
 from headgate.protocols.tool_offers import (
     FREE_TEXT,
     answer_tool_name,
@@ -110,6 +111,8 @@ def _write_tool(tool: Tool, target: Target, names: NameMap, path: str, losses: l
 
 def _write_function(tool: FunctionTool, target: Target, names: NameMap, path: str, losses: list[Loss]) -> Block:
     schema = object_schema(tool.parameters)
+    if family_of(target) == "claude":
+        without_union(schema, target.model, path)
     block = _spec(names.to_wire(tool.name, tool.namespace), tool.description, schema)
     if tool.strict:
         if not target.lacks("json_schema") and fits(schema):

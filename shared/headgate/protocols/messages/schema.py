@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema, SchemaValidator, ValidationError
 from pydantic_core import core_schema as s
 
 from headgate.errors import GatewayError, invalid_request
+from headgate.protocols.schema_roots import wrong_type as wrong_root
 
 VERSION_2023 = "2023-06-01"
 VERSION_2026 = "2026-10-21"
@@ -252,6 +253,10 @@ def _check_tools(tools: Sequence[Mapping[str, Any]]) -> None:
         kind = tool.get("type")
         if kind is None or kind == "custom":
             _check(_custom_tool, tool, ("tools", index, "custom"))
+            if wrong_root(tool["input_schema"]) is not None:
+                raise _error(
+                    ("tools", index, "custom", "input_schema", "type"), "Input should be 'object'", "invalid_value"
+                )
         elif not isinstance(kind, str):
             raise _error(("tools", index, "type"), "Input should be a valid string", "invalid_type")
         elif kind.startswith("web_search_"):

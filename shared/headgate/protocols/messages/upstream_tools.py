@@ -20,6 +20,7 @@ from headgate.protocols.closed_schema import closed_schema, fits
 from headgate.protocols.contract import Target
 from headgate.protocols.messages.cache_marks import MARK, mark_of
 from headgate.protocols.names import NameMap
+from headgate.protocols.schema_roots import without_union
 from headgate.protocols.tool_offers import (
     FREE_TEXT,
     answer_tool_name,
@@ -120,6 +121,7 @@ def _write_function(tool: FunctionTool, target: Target, names: NameMap, path: st
     if tool.description:
         block["description"] = tool.description
     schema = block["input_schema"] = object_schema(tool.parameters)
+    without_union(schema, target.model, path)
     if tool.strict:
         if not target.lacks("json_schema") and fits(schema):
             block["strict"] = True

@@ -91,7 +91,7 @@ class TurnWriter:
             case Reasoning():
                 self._reasoning(item, path)
             case ToolCall(ran_by="client"):
-                self._call(item)
+                self._call(item, path)
             case ToolCall():
                 self._search(item, path)
             case ToolResult(ran_by="client"):
@@ -169,7 +169,10 @@ class TurnWriter:
             text = "\n\n".join(part.text for part in item.parts)
             self._say("assistant", [{"type": "thinking", "thinking": text, "signature": sealed.data}])
 
-    def _call(self, item: ToolCall) -> None:
+    def _call(self, item: ToolCall, path: str) -> None:
+        if item.sealed is not None:
+            detail = f"a thought signature of {item.sealed.provider or item.sealed.protocol}"
+            self.losses.append(Loss(path, "foreign_signature", detail))
         self._to_come[item.call_id] -= 1
         wire_id, suffix = wire_call_id(item.call_id), 2
         while wire_id in self._wire_ids:

@@ -7,8 +7,6 @@ from typing import Any
 
 from headgate.conversation import (
     Caching,
-    Extra,
-    JsonObject,
     Message,
     Output,
     OutputFormat,
@@ -20,7 +18,6 @@ from headgate.conversation import (
 from headgate.losses import Loss
 from headgate.protocols.contract import Unseal
 from headgate.protocols.responses.items import read_items, read_items_with_losses
-from headgate.protocols.responses.parts import PROTOCOL
 from headgate.protocols.responses.schema_messages import canonical
 from headgate.protocols.responses.tools import read_tool_choice, read_tools
 
@@ -71,6 +68,9 @@ _WITHOUT_EFFECT = frozenset(
 """Accepted for compatibility; Codex's ``client_metadata`` speaks about the client and not to the model."""
 
 
+_INCLUDED = ("reasoning.encrypted_content", "message.output_text.logprobs", "web_search_call.action.sources")
+
+
 def read_request(body: Mapping[str, Any], unseal: Unseal) -> tuple[Request, list[Loss]]:
     """``body`` (validated) as a Request, with a Loss for each thing that could not be taken over."""
     body = canonical(body)
@@ -88,6 +88,8 @@ def read_request(body: Mapping[str, Any], unseal: Unseal) -> tuple[Request, list
         if name not in _READ and name not in _WITHOUT_EFFECT and body[name] is not None:
             losses.append(Loss(name, "unsupported_parameter", "This field has no meaning for the model that serves."))
     include: tuple[str, ...] = tuple(body.get("include") or ())
+    if any(word not in _INCLUDED for word in include):
+        losses.append(Loss("include", "unsupported_parameter", "Only OpenAI's own tools have more to show."))
     request = Request(
         model=body["model"],
         items=tuple(items),
@@ -103,7 +105,6 @@ def read_request(body: Mapping[str, Any], unseal: Unseal) -> tuple[Request, list
         stream=bool(body.get("stream")),
         user=body.get("user"),
         metadata=body.get("metadata"),
-        extra=_extra(body),
     )
     return request, losses
 
@@ -142,8 +143,3 @@ def _thinking(reasoning: Mapping[str, Any]) -> Thinking:
     return Thinking(
         effort=reasoning.get("effort"), summary=reasoning.get("summary") or reasoning.get("generate_summary")
     )
-
-
-def _extra(body: Mapping[str, Any]) -> Extra:
-    kept: JsonObject = {name: body[name] for name in ("include", "store") if body.get(name) is not None}
-    return {PROTOCOL: kept} if kept else {}

@@ -26,6 +26,7 @@ from headgate.protocols.responses.checks import (
 )
 from headgate.protocols.responses.schema_items import check_items
 from headgate.protocols.responses.schema_messages import check_chat_messages
+from headgate.protocols.schema_roots import wrong_type as wrong_root
 
 _MAX_INT = 9007199254740991
 _NAME = r"^[a-zA-Z0-9_.-]+$"
@@ -278,6 +279,9 @@ def _check_tool(tool: Any, path: str) -> None:
     shape = _TOOLS.get(kind)
     if shape is not None:
         check(shape, tool, path)
+    root = wrong_root(tool.get("parameters")) if kind == "function" else None
+    if root is not None:
+        raise wrong_value(f"{path}.parameters.type", f"the arguments are an object, not {root!r}.")
     if kind == "namespace":
         for index, inner in enumerate(tool["tools"]):
             place = f"{path}.tools[{index}]"

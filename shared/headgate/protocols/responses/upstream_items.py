@@ -25,6 +25,7 @@ from headgate.errors import unsupported
 from headgate.losses import Loss
 from headgate.protocols.arguments import arguments_object, dumps
 from headgate.protocols.contract import Target
+from headgate.protocols.history import NO_RESULT
 from headgate.protocols.names import NameMap
 from headgate.protocols.responses.client_answer import search_action, write_thought
 from headgate.protocols.responses.items import FOREIGN
@@ -38,6 +39,7 @@ def write_input(items: Sequence[Item], target: Target, names: NameMap, losses: l
     """``items`` as an ``input`` array. Adds a Loss for what is left out; raises GatewayError 400 for content that has
     no form here."""
     calls = {item.call_id for item in items if isinstance(item, ToolCall)}
+    answered = {item.call_id for item in items if isinstance(item, ToolResult)}
     written: list[dict[str, Any]] = []
     for index, item in enumerate(items):
         path = f"items[{index}]"
@@ -59,6 +61,11 @@ def write_input(items: Sequence[Item], target: Target, names: NameMap, losses: l
                 wire = None
         if wire is not None:
             written.append(wire)
+        if isinstance(item, ToolCall) and item.ran_by == "client" and item.call_id not in answered:
+            # OpenAI refuses a call without its output.
+            losses.append(Loss(path, "missing_tool_result", f"call {item.call_id} has no result"))
+            kind = "custom_tool_call_output" if item.kind == "custom" else "function_call_output"
+            written.append({"type": kind, "call_id": call_id(item.call_id), "output": NO_RESULT})
     return written
 
 

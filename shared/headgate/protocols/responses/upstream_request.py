@@ -27,9 +27,11 @@ from headgate.protocols.responses.fit import fit
 from headgate.protocols.responses.parts import PROTOCOL
 from headgate.protocols.responses.tools import SEARCH_FIELDS
 from headgate.protocols.responses.upstream_items import write_input
+from headgate.protocols.schema_roots import object_root
 from headgate.protocols.strict_schema import can_be_strict
 from headgate.protocols.tool_offers import FREE_TEXT, free_text_description, offered
 
+_MOST_TOOLS = 128
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -64,7 +66,7 @@ def write_request(request: Request, target: Target, names: NameMap | None = None
     reasoning = write_reasoning(request.thinking, target)
     if reasoning:
         body["reasoning"] = reasoning
-    text = _write_text(request)
+    text = _write_text(request, losses)
     if text:
         body["text"] = text
     return body, losses + fit(body, target)
@@ -110,19 +112,21 @@ def _unsupported(request: Request) -> list[Loss]:
     ]
 
 
-def _write_text(request: Request) -> dict[str, Any]:
+def _write_text(request: Request, losses: list[Loss]) -> dict[str, Any]:
     text: dict[str, Any] = {}
     if request.output.format is not None:
-        text["format"] = _write_format(request.output.format)
+        text["format"] = _write_format(request.output.format, losses)
     if request.output.verbosity is not None:
         text["verbosity"] = request.output.verbosity
     return text
 
 
-def _write_format(shape: OutputFormat) -> dict[str, Any]:
+def _write_format(shape: OutputFormat, losses: list[Loss]) -> dict[str, Any]:
     if shape.type != "json_schema":
         return {"type": shape.type}
-    schema = shape.schema or {}
+    schema = object_root(shape.schema, "text.format.schema")
+    if shape.strict is None and not can_be_strict(schema):
+        losses.append(Loss("text.format", "schema_not_enforced", "OpenAI enforces closed objects of plain values only"))
     return {
         "type": "json_schema",
         "name": _NOT_IN_NAMES.sub("_", shape.name or "response")[:64],
@@ -141,6 +145,8 @@ def _write_tools(body: dict[str, Any], request: Request, target: Target, names: 
     ]
     if not tools:
         return
+    if len(tools) > _MOST_TOOLS:
+        raise unsupported(f"{target.model} takes at most {_MOST_TOOLS} tools, not {len(tools)}", param="tools")
     body["tools"] = tools
     if request.tool_choice is not None:
         body["tool_choice"] = _write_choice(request.tool_choice, request, target, names)
