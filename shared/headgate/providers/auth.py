@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,8 +39,8 @@ class Access:
     """How to reach one provider now with one of its credentials: its base URL, the headers that authenticate, the
     protocols in use. ``label`` says where the credential was found; ``id`` names it in logs and tokens without giving
     it away (``credential_forms.public_id``). ``simulated`` marks a stand-in. ``authorize`` makes further
-    headers for each call. ``settings`` fill the addresses. ``model_ids``: the deployment's own ids of catalogue
-    models (Azure deployments, Bedrock inference profiles); ``only_named`` where no others exist there. ``profile``:
+    headers for each call. ``settings`` fill the addresses. ``timeouts``: seconds by the names of ``settings.Timeouts``,
+    where the provider has its own. ``model_ids``: the deployment's own ids of catalogue models (Azure deployments, Bedrock inference profiles); ``only_named`` where no others exist there. ``profile``:
     the Bedrock inference profile to prefer."""
 
     provider: Provider
@@ -51,6 +52,7 @@ class Access:
     simulated: bool = False
     authorize: Authorize | None = None
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    timeouts: Mapping[str, float] = field(default_factory=dict[str, float])
     model_ids: Mapping[str, str] = field(default_factory=dict[str, str])
     only_named: bool = False
     profile: str = "global"
@@ -225,10 +227,24 @@ class Credentials:
             public_id(slug, given, settings["region"] if signed else None),
             authorize=authorize,
             settings=settings,
+            timeouts=self._timeouts(row),
             model_ids=ids,
             only_named=row.auth == "azure" and bool(ids),
             profile=self._profile(row, given, settings),
         )
+
+    def _timeouts(self, row: Provider) -> dict[str, float]:
+        """The provider's own limits: ``HEADGATE_<SLUG>_FIRST_BYTE_TIMEOUT`` and so on. Raises CredentialFault."""
+        found: dict[str, float] = {}
+        for name in ("connect", "first_byte", "idle", "total"):
+            variable = row.variable(f"{name}_timeout")
+            given = self._first(variable)
+            if given is None:
+                continue
+            if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", given) or not float(given):
+                raise CredentialFault(f"{variable} must be a number of seconds, not {given!r}.")
+            found[name] = float(given)
+        return found
 
     def _environment(self, row: Provider, bare: _Found | None) -> list[_Found]:
         """The credentials of the environment; ``bare`` stands for a first one that is not there."""

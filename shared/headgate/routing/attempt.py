@@ -6,6 +6,7 @@ and what the client is told when all have failed, is decided here and nowhere el
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -62,26 +63,83 @@ def may_move_on(status: int, code: str | None) -> bool:
     return True
 
 
+async def _always(candidate: Candidate) -> bool:
+    return True
+
+
 async def first_success(
     candidates: Sequence[Candidate],
     open_route: Callable[[Candidate], Awaitable[Opened]],
     attempts: list[Attempt],
+    *,
     again: Callable[[Candidate, UpstreamFailure], bool] = lambda candidate, failure: False,
+    admitted: Callable[[Candidate], Awaitable[bool]] = _always,
+    wait_until: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> tuple[Candidate, Opened]:
-    """Open the first route that answers; every try is appended to ``attempts``. ``again`` says of a failure whether
-    the same route may be opened once more, in another way. Raises the GatewayError for the client when none answered,
-    or when a failure is final."""
+    """Open the first route that answers; every try is appended to ``attempts``.
+
+    ``again`` says of a failure whether the same route may be opened once more, in another way. ``admitted`` says
+    whether a route may be tried now; where none may, all are. When every route has failed, the one that asked for the
+    shortest wait is tried once more, if that wait is over by ``wait_until`` (of ``clock``). Raises the GatewayError
+    for the client when none answered, or when a failure is final."""
     failures: list[tuple[Candidate, UpstreamFailure]] = []
-    for candidate in candidates[:MAX_ATTEMPTS]:
-        opened = await _tried(candidate, open_route, attempts)
-        if isinstance(opened, UpstreamFailure) and again(candidate, opened):
-            opened = await _tried(candidate, open_route, attempts)
+    held_back: list[Candidate] = []
+    for candidate in candidates:
+        if len(failures) >= MAX_ATTEMPTS:
+            break
+        if not await admitted(candidate):
+            held_back.append(candidate)
+            continue
+        opened = await _opened(candidate, open_route, attempts, again)
         if not isinstance(opened, UpstreamFailure):
             return candidate, opened
         failures.append((candidate, opened))
         if not opened.move_on:
-            break
+            raise verdict(failures)
+    for candidate in held_back if not failures else ():
+        opened = await _opened(candidate, open_route, attempts, again)
+        if not isinstance(opened, UpstreamFailure):
+            return candidate, opened
+        failures.append((candidate, opened))
+        if not opened.move_on:
+            raise verdict(failures)
+    if patient := _worth_waiting(failures, wait_until - clock()):
+        candidate, seconds = patient
+        await sleep(seconds)
+        opened = await _opened(candidate, open_route, attempts, again)
+        if not isinstance(opened, UpstreamFailure):
+            return candidate, opened
+        failures.append((candidate, opened))
     raise verdict(failures)
+
+
+def _worth_waiting(
+    failures: Sequence[tuple[Candidate, UpstreamFailure]], most: float
+) -> tuple[Candidate, float] | None:
+    """(the route that asked for the shortest wait, that wait in seconds), where it is at most ``most``."""
+    waits = [
+        (failure.error.retry_after, at)
+        for at, (_, failure) in enumerate(failures)
+        if failure.status in (429, 503) and failure.error.retry_after is not None
+    ]
+    if not waits or min(waits)[0] > most:
+        return None
+    seconds, at = min(waits)
+    return failures[at][0], max(0.0, seconds)
+
+
+async def _opened(
+    candidate: Candidate,
+    open_route: Callable[[Candidate], Awaitable[Opened]],
+    attempts: list[Attempt],
+    again: Callable[[Candidate, UpstreamFailure], bool],
+) -> Opened | UpstreamFailure:
+    opened = await _tried(candidate, open_route, attempts)
+    if isinstance(opened, UpstreamFailure) and again(candidate, opened):
+        return await _tried(candidate, open_route, attempts)
+    return opened
 
 
 async def _tried(

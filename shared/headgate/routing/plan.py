@@ -61,11 +61,12 @@ class Circumstances:
 
 @dataclass(slots=True)
 class Decision:
-    """The outcome. order: candidates as they will be tried. values: the metric's value by (provider, slug), where there
-    are data. given_up: features that no route in ``order`` has all of. probes: the breakers that the first request to
+    """The outcome. order: candidates as they will be tried. needs: the request's. values: the metric's value by
+    (provider, slug), where there are data. given_up: features that no route in ``order`` has all of. probes: the breakers that the first request to
     their route may close. notes: what else moved a route, in words."""
 
     order: list[Candidate]
+    needs: Needs = field(default_factory=dict[str, str])
     values: Mapping[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
     dropped: list[Dropped] = field(default_factory=list[Dropped])
     given_up: tuple[str, ...] = ()
@@ -87,6 +88,7 @@ class Decision:
                 for each in self.order
             ],
             "dropped": [{"route": each.label, "step": each.step, "reason": each.reason} for each in self.dropped],
+            "needs": list(self.needs),
             "given_up": list(self.given_up),
             "notes": list(self.notes),
         }
@@ -220,7 +222,7 @@ def decide(candidates: Sequence[Candidate], given: Circumstances) -> Decision:
     well, probes = healthy(fits, given.breakers, feature_class(given.needs), given.now, dropped, notes)
     able, given_up = capable(well, given.needs, given.pinned, dropped)
     order, values, more = _ordered(able, given)
-    return Decision(order, values, dropped, given_up, probes, notes + more)
+    return Decision(order, given.needs, values, dropped, given_up, probes, notes + more)
 
 
 def _ordered(

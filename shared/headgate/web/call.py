@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from headgate.protocols.sse import json_bytes
 from headgate.providers.table import Protocol
 from headgate.routing.attempt import Attempt
 from headgate.routing.candidates import Candidate
+from headgate.routing.plan import Decision
 from headgate.storage.aws import StoreFault, StoreUnavailable
 from headgate.storage.logs import LogRow
 from headgate.usage import Usage
@@ -35,7 +37,8 @@ from headgate.web.services import Services
 
 @dataclass(slots=True)
 class Call:
-    """The state of one request while it is served. Times: ``at_ms`` Unix milliseconds, ``started`` perf_counter."""
+    """The state of one request while it is served. Times: ``at_ms`` Unix milliseconds, ``started`` perf_counter,
+    ``timeout`` the caller's limit in seconds."""
 
     services: Services
     request: Request
@@ -46,9 +49,11 @@ class Call:
     at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     started: float = field(default_factory=time.perf_counter)
     first_byte: float | None = None
+    timeout: float | None = None
     status: int = 0
     error: GatewayError | None = None
     candidate: Candidate | None = None
+    decision: Decision | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     losses: list[Loss] = field(default_factory=list[Loss])
     usage: Usage = field(default_factory=Usage)
@@ -83,9 +88,13 @@ class Call:
         return self.key.policy.keeps_content
 
     def remaining_seconds(self) -> float:
-        """Seconds until Lambda ends the function, less what storing and logging need; a day where there is no end."""
+        """Seconds until Lambda ends the function, less what storing and logging need, or until the caller's own limit;
+        a day where there is no end."""
         deadline_ms = self.request.scope.get("headgate.deadline")
-        return max(1.0, deadline_ms / 1000 - time.time() - 3.0) if deadline_ms else 86_400.0
+        left = max(1.0, deadline_ms / 1000 - time.time() - 3.0) if deadline_ms else 86_400.0
+        if self.timeout is not None:
+            left = min(left, max(0.001, self.started + self.timeout - time.perf_counter()))
+        return left
 
     def route_headers(self) -> dict[str, str]:
         """Which route served and what was dropped."""
@@ -143,6 +152,7 @@ class Call:
             response_id=self.response_id,
             simulated=bool(candidate and candidate.access.simulated),
             stored=self.stored,
+            extra={"route": self.decision.row()} if self.decision else {},
             request_body=_text(self.body) if keeps else None,
             response_body=_text(self.answer) if keeps else None,
         )
@@ -171,6 +181,7 @@ class Call:
         self.services.observer.metrics(values, {"endpoint": row.endpoint, "provider": row.provider}, facts)
 
 
+TIMEOUT_HEADER = "x-headgate-timeout-ms"
 Endpoint = Callable[[Call], Awaitable[Response]]
 
 
@@ -182,6 +193,7 @@ async def serve(request: Request, protocol: Protocol, endpoint: Endpoint, *, rea
     key = await services.keys.authenticate(parse_credentials(request.headers))
     call = Call(services, request, protocol, key, request.state.request_id, at_ms=at_ms, started=started)
     try:
+        call.timeout = _timeout(request.headers.get(TIMEOUT_HEADER))
         await services.ready()
         if reads_body:
             call.body = await read_json(request, services.settings.max_request_bytes)
@@ -207,6 +219,15 @@ def json_response(call: Call, body: Any, headers: Mapping[str, str] | None = Non
     """200 with ``body``."""
     call.first_byte = call.first_byte or time.perf_counter()
     return Response(json_bytes(body), headers=dict(headers or {}), media_type="application/json")
+
+
+def _timeout(given: str | None) -> float | None:
+    """Seconds of ``x-headgate-timeout-ms``. Raises 400."""
+    if given is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,6}", given.strip()) or not 1 <= int(given) <= 900_000:
+        raise invalid_request(f"{TIMEOUT_HEADER} must be a whole number from 1 to 900000.", param=TIMEOUT_HEADER)
+    return int(given) / 1000
 
 
 def _text(value: Any) -> str | None:

@@ -7,9 +7,10 @@ import secrets
 from fastapi import APIRouter, Request, Response
 
 from headgate.protocols.chat_completions.schema import validate
+from headgate.routing.options import read_options
 from headgate.web.call import Call, serve
-from headgate.web.exchange import Work, answer
-from headgate.web.routing_options import wanted_providers
+from headgate.web.exchange import answer
+from headgate.web.work import Work
 
 router = APIRouter()
 
@@ -30,6 +31,6 @@ async def create(call: Call) -> Response:
         stream=bool(body.get("stream")),
         choices=body.get("n") or 1,
         model=body["model"],
-        providers=wanted_providers(body),
+        options=read_options(body),
     )
     return await answer(call, work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from headgate.conversation import Request
@@ -13,18 +13,20 @@ from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.counting import count_request, counted
 from headgate.routing.affinity import rejects_reasoning
 from headgate.routing.candidates import Candidate
+from headgate.routing.options import RoutingOptions
 from headgate.routing.transport import UpstreamFailure
 from headgate.tokens import estimate_request
 from headgate.web.call import Call
-from headgate.web.exchange import Work, candidates_for
 from headgate.web.headers import upstream_headers
+from headgate.web.routes import routes_for
+from headgate.web.work import Work
 
 
-async def count_input(call: Call, model: str, sent: Mapping[str, Any], providers: Sequence[str]) -> tuple[int, bool]:
+async def count_input(call: Call, model: str, sent: Mapping[str, Any], options: RoutingOptions) -> tuple[int, bool]:
     """(input tokens, whether the provider counted them). A provider that fails to count does not fail the request.
     Raises GatewayError for an unknown or forbidden model and for content that no route takes."""
-    candidates = await candidates_for(call, Work(body=sent, sent=sent, id="", model=model, providers=providers))
-    candidate = candidates[0]
+    decision = await routes_for(call, Work(body=sent, sent=sent, id="", model=model, options=options), counting=True)
+    candidate = decision.order[0]
     call.candidate = candidate
     request, _ = client_side(call.protocol).read_request(sent, call.unseal)
     if f"{candidate.protocol}.count" in candidate.access.provider.paths:

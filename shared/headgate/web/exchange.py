@@ -1,4 +1,4 @@
-"""One inference request from its candidates to its answer: relay or translate, fall back, keep, price, log.
+"""One inference request from its routes to its answer: fall back, keep, price, log.
 
 The three frontends differ in how they validate, in what they keep, and in nothing else; they hand a ``Work`` over.
 """
@@ -7,102 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator
 
 from starlette.responses import Response
 
-from headgate.conversation import Request
-from headgate.errors import GatewayError, invalid_request, server_error
+from headgate.errors import GatewayError, server_error
 from headgate.events import Failed
 from headgate.losses import Loss
-from headgate.protocols.contract import Reply, Unseal
-from headgate.protocols.registry import client_side, relay_side, tool_names, upstream_side
-from headgate.protocols.sse import json_bytes
-from headgate.providers.auth_tokens import CredentialFault
-from headgate.providers.fit import fit_body, fit_headers
-from headgate.routing.affinity import Maker, in_order, makers_of, opens_nothing, rejects_reasoning
-from headgate.routing.attempt import first_success, may_move_on
-from headgate.routing.candidates import (
-    Candidate,
-    allow_models,
-    is_pinned,
-    only_providers,
-    only_zero_retention,
-    reachable,
-    resolve,
-)
-from headgate.routing.transport import UpstreamFailure, UpstreamStream
-from headgate.settings import Timeouts
+from headgate.protocols.registry import client_side
+from headgate.routing.plan import Decision
 from headgate.storage.aws import StoreFault, StoreUnavailable
-from headgate.tokens import estimate_request
-from headgate.usage import cost
-from headgate.web.broken_off import Streamed, broken_off, frame_text, input_tokens
+from headgate.web.attempts import open_first
 from headgate.web.call import Call, json_response
-from headgate.web.conversation_keys import cache_key, conversation
-from headgate.web.headers import body_betas, rate_limits, upstream_headers
-from headgate.web.media import InlineMedia, Needs, part_place
-from headgate.web.serving import RelayServing, Serving, TranslatedServing
-from headgate.web.signed_calls import keep_signatures, with_signatures
+from headgate.web.opening import Opened, Opener
+from headgate.web.routes import remember, routes_for
+from headgate.web.serving import Serving
+from headgate.web.signed_calls import keep_signatures
 from headgate.web.streams import EventStream
+from headgate.web.work import Work
 
 # After this the status line is sent and signs of life begin, although no upstream has answered yet.
 COMMIT_SECONDS = 10.0
-
-T = TypeVar("T")
-Keep = Callable[[Serving], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Work:
-    """What a frontend wants answered.
-
-    body: the client's validated request. sent: the same with stored history put in. id: our id of the answer. keep:
-    stores the turn, before the closing frames leave. abandon: undoes what was reserved for the answer when there
-    will be none. providers: slugs that limit the route. echo_model: the answer names the model as the client did,
-    not as ``provider/slug``. maker: (provider, public id of its credential) that answered the stored turn which this
-    one continues. reply_extra goes into ``Reply.extra``.
-    """
-
-    body: Mapping[str, Any]
-    sent: Mapping[str, Any]
-    id: str
-    keep: Keep | None = None
-    abandon: Callable[[], Awaitable[None]] | None = None
-    stream: bool = False
-    choices: int = 1
-    model: str = "auto"
-    providers: Sequence[str] = ()
-    echo_model: bool = False
-    maker: Maker | None = None
-    reply_extra: dict[str, object] = field(default_factory=dict[str, object])
-
-
-async def candidates_for(call: Call, work: Work) -> list[Candidate]:
-    """The routes that may serve ``work``, in order. Raises the error of the step that left none."""
-    services, policy = call.services, call.key.policy
-    pairs = resolve(work.model, services.catalog)
-    pairs = allow_models(pairs, policy.allows, work.model)
-    if policy.zdr:
-        pairs = only_zero_retention(pairs)
-    pairs = only_providers(pairs, work.providers)
-    candidates = await reachable(pairs, services.credentials, call.protocol, work.model)
-    if len(candidates) == 1:
-        return candidates
-    history = work.sent.get("input" if call.protocol == "responses" else "messages")
-    makers = makers_of(history, call.unseal, frozenset(each.route.provider for each in candidates))
-    # Reasoning is worth another route than the first; a prompt cache alone is not, and neither overrules the caller.
-    move = bool(makers) and not is_pinned(work.model, services.catalog)
-    if work.maker is not None:
-        makers.append(work.maker)
-    return in_order(candidates, makers, conversation(call, work.body, history), move_routes=move)
 
 
 async def answer(call: Call, work: Work) -> Response:
     """Serve ``work``. Raises GatewayError while nothing has been sent."""
     try:
-        exchange = Exchange(call, work, await candidates_for(call, work))
+        call.decision = await routes_for(call, work)
+        exchange = Exchange(call, work, call.decision)
         return await (exchange.stream() if work.stream else exchange.json())
     except BaseException:
         if work.abandon is not None:
@@ -113,24 +45,23 @@ async def answer(call: Call, work: Work) -> Response:
 class Exchange:
     """The running of one ``Work``."""
 
-    def __init__(self, call: Call, work: Work, candidates: list[Candidate]) -> None:
+    def __init__(self, call: Call, work: Work, decision: Decision) -> None:
         self._call = call
         self._work = work
-        self._candidates = candidates
-        self._created = int(time.time())
-        self._request: tuple[Request, list[Loss]] | None = None
-        self._without_reasoning: list[Candidate] = []
-        self._media = InlineMedia(call.services.media, work.body)
-        self._deadline = asyncio.get_running_loop().time() + self._timeouts().total
+        self._decision = decision
+        self._opener = Opener(call, work)
+        total = min(call.services.settings.timeouts.total, call.remaining_seconds())
+        self._deadline = asyncio.get_running_loop().time() + total
 
     async def json(self) -> Response:
         """The answer as one JSON object."""
         call = self._call
         try:
             async with asyncio.timeout_at(self._deadline):
-                serving, body = await self._open()
+                opened = await self._open()
         except TimeoutError:
             raise _too_long() from None
+        serving, body = opened.serving, opened.body
         assert body is not None
         call.first_byte = time.perf_counter()
         self._settle(serving)
@@ -152,16 +83,16 @@ class Exchange:
         call.status = 200
         return EventStream(self._frames(opening), call.route_headers())
 
-    async def _frames(self, opening: asyncio.Task[tuple[Serving, dict[str, Any] | None]]) -> AsyncGenerator[bytes]:
+    async def _frames(self, opening: asyncio.Task[Opened]) -> AsyncGenerator[bytes]:
         call = self._call
         try:
-            serving, _ = await opening
+            serving = (await opening).serving
         except GatewayError as error:
             # The status line is gone already: the protocol's own error event has to say it.
             call.error = error
             if self._work.abandon is not None:
                 await self._work.abandon()
-            yield client_side(call.protocol).writer(self._reply(None)).write(Failed(error))
+            yield client_side(call.protocol).writer(self._opener.reply(None)).write(Failed(error))
             return
         call.first_byte = time.perf_counter()
         try:
@@ -197,154 +128,12 @@ class Exchange:
             call.usage, call.cost_pico = serving.usage, call.price(serving.usage)
             yield closing
 
-    async def _open(self) -> tuple[Serving, dict[str, Any] | None]:
+    async def _open(self) -> Opened:
         call = self._call
-        call.candidate, opened = await first_success(self._candidates, self._open_route, call.attempts, self._again)
+        commit = asyncio.get_running_loop().time() + COMMIT_SECONDS
+        call.candidate, opened = await open_first(call, self._decision, self._opener, min(commit, self._deadline))
+        call.losses = opened.losses
         return opened
-
-    def _again(self, candidate: Candidate, failure: UpstreamFailure) -> bool:
-        """Whether to ask the same route again, without the sealed reasoning that it could not open."""
-        if failure.kind == "refused" or not rejects_reasoning(failure.error):
-            return False
-        self._without_reasoning.append(candidate)
-        return True
-
-    def _unseal(self, candidate: Candidate) -> Unseal:
-        return opens_nothing if candidate in self._without_reasoning else self._call.unseal
-
-    async def _open_route(self, candidate: Candidate) -> tuple[Serving, dict[str, Any] | None]:
-        """Call one route. For JSON the whole answer is read here, so that a broken one can still fall back."""
-        work = self._work
-        several = work.choices > 1
-        target = candidate.target()
-        spoken = candidate.protocol == self._call.protocol
-        relayed = spoken and relay_side(candidate.protocol).suits(work.sent, target)
-        if relayed and not (several and "no_n" in target.quirks):
-            serving: Serving = await self._open_relay(candidate)
-        elif several:
-            # Only the Chat Completions function ever needs it.
-            from headgate.web.choices import ChoicesServing
-
-            many = [self._open_translated(candidate, choice) for choice in range(work.choices)]
-            serving = ChoicesServing(await _all_or_none(many), self._reply(candidate))
-        else:
-            serving = await self._open_translated(candidate, 0)
-        try:
-            if work.stream:
-                await serving.prime()
-                return serving, None
-            body = await serving.json()
-        except BaseException:
-            await serving.close()
-            raise
-        await serving.close()
-        return serving, body
-
-    async def _open_relay(self, candidate: Candidate) -> RelayServing:
-        side = relay_side(candidate.protocol)
-        target, unseal = candidate.target(), self._unseal(candidate)
-        payload, losses = _refusing(
-            lambda: side.prepare(
-                self._work.sent, target, unseal, prompt_cache_key=cache_key(self._call, self._work.body)
-            )
-        )
-        payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
-        self._announce([*losses, *refused])
-        stream = await self._post(candidate, payload, stream=self._work.stream)
-        reply, streamed, sent = self._reply(candidate), Streamed(frame_text(side.said)), self._work.sent
-        reply.broken_off = lambda usage: broken_off(
-            usage, usage.input_total or input_tokens(sent, lambda: self._read(unseal)[0]), streamed.tokens()
-        )
-        return RelayServing(stream, side.relay(reply, target), streamed)
-
-    async def _open_translated(self, candidate: Candidate, choice: int) -> TranslatedServing:
-        side = upstream_side(candidate.protocol)
-        target = candidate.target()
-        if candidate in self._without_reasoning:
-            request, read_losses = self._read(opens_nothing)
-        else:
-            request, read_losses = self._request = self._request or self._read(self._call.unseal)
-        if request.caching.key is None:
-            request = replace(request, caching=replace(request.caching, key=cache_key(self._call, self._work.body)))
-        # Each choice is a call of its own.
-        asked = replace(request, model=target.model, choices=1)
-        request = await self._with_data(asked, lambda media: side.needs_data(media, target))
-        if candidate not in self._without_reasoning:
-            request = await with_signatures(self._call, request, target)
-        names = tool_names(candidate.protocol)
-        (payload, losses), options = _refusing(
-            lambda: (side.write_request(request, target, names), side.reader_options(request, target)),
-            lambda param: part_place(self._work.body, asked, param),
-        )
-        betas = body_betas(candidate, self._call.request.headers, self._call.protocol)
-        payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload, betas)
-        self._announce([*read_losses, *losses, *refused])
-        reply = self._reply(candidate, choice)
-        reply.input_estimate = estimate_request(request)
-        stream = await self._post(candidate, payload, stream=True)
-        reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
-        return TranslatedServing(stream, reader, writer, side.splitter(), reply.input_estimate)
-
-    def _read(self, unseal: Unseal) -> tuple[Request, list[Loss]]:
-        return client_side(self._call.protocol).read_request(self._work.sent, unseal)
-
-    async def _with_data(self, request: Request, needs: Needs) -> Request:
-        """``request`` with the data of media that this route cannot fetch. What we cannot fetch either is the
-        client's fault, whichever route comes next."""
-        try:
-            return await self._media.put_in(request, needs, self._call.remaining_seconds())
-        except GatewayError as error:
-            raise UpstreamFailure("refused", error, move_on=False) from None
-
-    async def _post(self, candidate: Candidate, payload: dict[str, Any], *, stream: bool) -> UpstreamStream:
-        headers = upstream_headers(candidate, self._call.request.headers, self._call.protocol, payload)
-        access, transport = candidate.access, self._call.services.transport
-        headers |= fit_headers(access.provider, candidate.protocol, payload)
-        body = json_bytes(payload)
-        url = access.url(candidate.protocol, candidate.route.model, stream=stream)
-        try:
-            headers = await access.authorized(url, body, headers)
-        except CredentialFault as fault:
-            raise UpstreamFailure("connect", _unusable(fault), move_on=True) from None
-        answered = await transport.post(url, headers, body, self._timeouts(), stream=stream)
-        if answered.status < 300:
-            return answered
-        try:
-            raw = await answered.read(1024 * 1024)
-        finally:
-            await answered.close()
-        error = upstream_side(candidate.protocol).read_error(answered.status, raw, answered.headers)
-        error.headers |= rate_limits(answered.headers)
-        move_on = may_move_on(answered.status, error.code)
-        raise UpstreamFailure("status", error, move_on=move_on, status=answered.status)
-
-    def _reply(self, candidate: Candidate | None, choice: int = 0) -> Reply:
-        call, work = self._call, self._work
-        price = candidate.route.price if candidate else None
-        return Reply(
-            id=work.id,
-            created_at=self._created,
-            model=work.model if candidate is None or (work.echo_model and work.model != "auto") else candidate.label,
-            body=work.body,
-            price=lambda usage: cost(usage, price) if price else None,
-            seal=call.seal(candidate),
-            completed_at=lambda: int(time.time()),
-            choice=choice,
-            # A log with bodies needs the streamed answer put together, which a relay does only on request.
-            extra={"request_id": call.request_id, "keep": call.key.policy.keeps_bodies, **work.reply_extra},
-        )
-
-    def _announce(self, losses: Sequence[Loss]) -> None:
-        """Note what a translation drops; under ``x-headgate-strict`` refuse instead."""
-        if losses and self._call.strict:
-            paths = ", ".join(loss.path for loss in losses)
-            error = invalid_request(
-                f"x-headgate-strict: this route cannot honour {paths}. {losses[0].detail}".rstrip(),
-                param=losses[0].path,
-                code=losses[0].code,
-            )
-            raise UpstreamFailure("refused", error, move_on=True)
-        self._call.losses = list(dict.fromkeys(losses))
 
     def _settle(self, serving: Serving) -> None:
         """Take over what the serving learned: usage, price, error."""
@@ -353,6 +142,7 @@ class Exchange:
         call.cost_pico = call.price(serving.usage)
         call.error = serving.error
         call.answer = serving.body()
+        remember(call, self._work)
 
     async def _kept(self, serving: Serving) -> bool:
         """Store the turn where the frontend wants it. False where the table could not take it: the answer then says
@@ -369,36 +159,6 @@ class Exchange:
             return False
         return True
 
-    def _timeouts(self) -> Timeouts:
-        limits = self._call.services.settings.timeouts
-        left = self._call.remaining_seconds()
-        return Timeouts(limits.connect, min(limits.first_byte, left), min(limits.idle, left), min(limits.total, left))
-
 
 def _too_long() -> GatewayError:
     return GatewayError(504, "timeout_error", "timeout", "The answer took longer than this gateway allows.")
-
-
-def _unusable(fault: CredentialFault) -> GatewayError:
-    return GatewayError(424, "provider_error", "provider_credentials", str(fault))
-
-
-def _refusing(translate: Callable[[], T], place: Callable[[str | None], str | None] = lambda param: param) -> T:
-    """Run a translation; content that this route cannot represent may still fit another. ``place`` finds where that
-    stands in the client's request."""
-    try:
-        return translate()
-    except GatewayError as error:
-        error.param = place(error.param)
-        raise UpstreamFailure("refused", error, move_on=True) from None
-
-
-async def _all_or_none(opening: Sequence[Awaitable[TranslatedServing]]) -> list[TranslatedServing]:
-    """All of them, or none left open and the first failure raised."""
-    results = await asyncio.gather(*opening, return_exceptions=True)
-    opened = [result for result in results if isinstance(result, TranslatedServing)]
-    failure = next((result for result in results if isinstance(result, BaseException)), None)
-    if failure is not None:
-        await asyncio.gather(*(serving.close() for serving in opened))
-        raise failure
-    return opened

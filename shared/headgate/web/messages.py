@@ -17,12 +17,14 @@ from headgate.errors import invalid_request
 from headgate.protocols.messages.schema import validate
 from headgate.protocols.messages.threads import merge_turn, settings_of, split_thread, thread_error
 from headgate.providers.rows import find_provider
+from headgate.routing.options import read_options
 from headgate.storage.turn_ids import new_id
 from headgate.storage.turns import Turn, thread_not_found
 from headgate.web.call import Call, json_response, serve
 from headgate.web.counting import count_input
-from headgate.web.exchange import Work, answer
+from headgate.web.exchange import answer
 from headgate.web.serving import Serving
+from headgate.web.work import Work
 
 router = APIRouter()
 
@@ -56,7 +58,7 @@ async def create(call: Call) -> Response:
 async def count(call: Call) -> Response:
     """Validate and count."""
     body = _validated(call, counting=True)
-    tokens, exact = await count_input(call, _model(body), body, ())
+    tokens, exact = await count_input(call, _model(body), body, read_options(body))
     headers = {} if exact else {"x-headgate-estimated": "true"}
     return json_response(call, {"input_tokens": tokens}, headers)
 
@@ -139,6 +141,7 @@ def _work(call: Call, body: dict[str, Any], sent: Mapping[str, Any], id: str) ->
         id=id,
         stream=bool(body.get("stream")),
         model=_model(body),
+        options=read_options(body),
         # Claude Code drops its thinking from the history when the answer names another model than it asked for.
         echo_model=call.request.headers.get("user-agent", "").startswith("claude-cli/"),
     )

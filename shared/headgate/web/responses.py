@@ -17,13 +17,14 @@ from headgate.access.policy import chaining_forbidden
 from headgate.errors import invalid_request
 from headgate.protocols.responses.input_items import input_items
 from headgate.protocols.responses.schema import validate
+from headgate.routing.options import read_options
 from headgate.storage.turn_ids import new_id
 from headgate.storage.turns import Turn, response_not_found
 from headgate.web.call import Call, json_response, serve
 from headgate.web.counting import count_input
-from headgate.web.exchange import Work, answer
-from headgate.web.routing_options import wanted_providers
+from headgate.web.exchange import answer
 from headgate.web.serving import Serving
+from headgate.web.work import Work
 
 router = APIRouter()
 
@@ -135,7 +136,7 @@ async def create(call: Call) -> Response:
         keep=keep if wants_store and call.keeps_content else None,
         stream=bool(body.get("stream")),
         model=model,
-        providers=wanted_providers(body),
+        options=read_options(body),
         maker=turns[-1].maker if turns else None,
     )
     return await answer(call, work)
@@ -146,7 +147,7 @@ async def count(call: Call) -> Response:
     body = validate(call.body)
     turns = await history(call, body)
     sent = with_history(body, turns, input_items(body, "resp_count"))
-    tokens, exact = await count_input(call, body["model"], sent, wanted_providers(body))
+    tokens, exact = await count_input(call, body["model"], sent, read_options(body))
     headers = {} if exact else {"x-headgate-estimated": "true"}
     return json_response(call, {"object": "response.input_tokens", "input_tokens": tokens}, headers)
 

@@ -7,14 +7,13 @@ live metrics that the process has at hand, and what is known of the conversation
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from headgate.catalog.catalog import split_name
 from headgate.errors import GatewayError
 from headgate.protocols.needs import Needs, read_needs
-from headgate.routing.affinity import Maker, in_order, makers_of
+from headgate.routing.affinity import in_order, makers_of
 from headgate.routing.candidates import (
     Candidate,
     allow_models,
@@ -24,37 +23,26 @@ from headgate.routing.candidates import (
     reachable,
     resolve,
 )
-from headgate.routing.options import DEFAULT_OPTIONS, RoutingOptions
 from headgate.routing.plan import Circumstances, Decision, decide
 from headgate.tokens import estimate_body
 from headgate.web.call import Call
 from headgate.web.conversation_keys import conversation
+from headgate.web.work import Work
 
 _OUTPUT_LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be routed. model: the name that the client wrote. sent: its request with stored history put in; body:
-    without. maker: (provider, public id of its credential) of the stored turn that it continues."""
-
-    model: str
-    body: Mapping[str, Any]
-    sent: Mapping[str, Any]
-    options: RoutingOptions = DEFAULT_OPTIONS
-    maker: Maker | None = None
-
-
-async def routes_for(call: Call, asked: Asked) -> Decision:
+async def routes_for(call: Call, work: Work, *, counting: bool = False) -> Decision:
     """The routes that may serve a request, in the order in which they are tried. Raises the error of the step that
-    left none of the model that was asked for, and 400 for a fallback that does not exist."""
-    needs = read_needs(call.protocol, asked.sent)
-    circumstances = await _circumstances(call, asked, needs)
+    left none of the model that was asked for, and 400 for a fallback that does not exist. counting: only the input's
+    tokens are asked for, so that no context window is too small."""
+    needs = read_needs(call.protocol, work.sent)
+    circumstances = await _circumstances(call, work, needs, counting=counting)
     decisions: list[Decision] = []
     first_error: GatewayError | None = None
-    for name in (asked.model, *asked.options.fallbacks):
+    for name in (work.model, *work.options.fallbacks):
         try:
-            decisions.append(await _of_name(call, asked, name, circumstances))
+            decisions.append(await _of_name(call, work, name, circumstances))
         except GatewayError as error:
             if error.code == "model_not_found":
                 raise
@@ -65,48 +53,58 @@ async def routes_for(call: Call, asked: Asked) -> Decision:
     return _joined(decisions)
 
 
-async def _of_name(call: Call, asked: Asked, name: str, circumstances: Circumstances) -> Decision:
+async def _of_name(call: Call, work: Work, name: str, circumstances: Circumstances) -> Decision:
     services, policy = call.services, call.key.policy
     pairs = resolve(name, services.catalog)
     pairs = allow_models(pairs, policy.allows, name)
     if policy.zdr:
         pairs = only_zero_retention(pairs)
-    pairs = only_permitted(pairs, asked.options)
+    pairs = only_permitted(pairs, work.options)
     candidates = await reachable(pairs, services.credentials, call.protocol, name)
     pinned = split_name(name)[0] if is_pinned(name, services.catalog) else None
     decision = decide(candidates, replace(circumstances, pinned=pinned))
-    decision.order = _by_account(call, asked, decision.order, pinned)
+    decision.order = _by_account(call, work, decision.order, pinned)
     return decision
 
 
-def _by_account(call: Call, asked: Asked, order: list[Candidate], pinned: str | None) -> list[Candidate]:
+def _by_account(call: Call, work: Work, order: list[Candidate], pinned: str | None) -> list[Candidate]:
     """``order`` with the accounts of each route in the conversation's order."""
     if len(order) == 1:
         return order
-    history = asked.sent.get("input" if call.protocol == "responses" else "messages")
+    history = _history(call, work)
     makers = makers_of(history, call.unseal, frozenset(each.route.provider for each in order))
     # Reasoning is worth another route than the first; a prompt cache alone is not, and neither overrules the caller.
     move = bool(makers) and pinned is None
-    if asked.maker is not None:
-        makers.append(asked.maker)
-    return in_order(order, makers, conversation(call, asked.body, history), move_routes=move)
+    if work.maker is not None:
+        makers.append(work.maker)
+    return in_order(order, makers, conversation(call, work.body, history), move_routes=move)
 
 
-async def _circumstances(call: Call, asked: Asked, needs: Needs) -> Circumstances:
-    view = await call.services.live.view(asked.options.interval)
-    history = asked.sent.get("input" if call.protocol == "responses" else "messages")
-    warm = call.services.warm.find(conversation(call, asked.body, history))
+async def _circumstances(call: Call, work: Work, needs: Needs, *, counting: bool) -> Circumstances:
+    view = await call.services.live.view(work.options.interval)
+    warm = call.services.warm.find(conversation(call, work.body, _history(call, work)))
     return Circumstances(
         needs=needs,
-        tokens=estimate_body(call.protocol, asked.sent),
-        output=next((asked.sent[name] for name in _OUTPUT_LIMITS if type(asked.sent.get(name)) is int), None),
-        options=asked.options,
+        tokens=0 if counting else estimate_body(call.protocol, work.sent),
+        output=next((work.sent[name] for name in _OUTPUT_LIMITS if type(work.sent.get(name)) is int), None),
+        options=work.options,
         snapshot=view.snapshot,
         breakers=view.breakers,
         warm=warm.route if warm else None,
         cached_tokens=warm.tokens if warm else 0,
         now=time.time(),
     )
+
+
+def remember(call: Call, work: Work) -> None:
+    """Note which route has just read the conversation."""
+    if call.candidate is not None and call.error is None:
+        route = (call.candidate.route.provider, call.candidate.model.slug)
+        call.services.warm.remember(conversation(call, work.body, _history(call, work)), route, call.usage.input_total)
+
+
+def _history(call: Call, work: Work) -> Any:
+    return work.sent.get("input" if call.protocol == "responses" else "messages")
 
 
 def _joined(decisions: list[Decision]) -> Decision:
@@ -122,6 +120,7 @@ def _joined(decisions: list[Decision]) -> Decision:
             order.append(each)
     return Decision(
         order,
+        decisions[0].needs,
         {name: value for decision in decisions for name, value in decision.values.items()},
         [each for decision in decisions for each in decision.dropped],
         decisions[0].given_up,

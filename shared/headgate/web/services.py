@@ -15,6 +15,7 @@ from headgate.observe import Observer
 from headgate.providers.auth import Credentials
 from headgate.routing.media import MediaFetcher
 from headgate.routing.transport import Transport
+from headgate.routing.warm import WarmRoutes
 from headgate.settings import Settings
 from headgate.storage.aws import Caller, Connection, StoreFault
 from headgate.storage.aws_json import AwsJson
@@ -57,6 +58,7 @@ class Services:
             else None
         )
         self.keys = KeyStore(Table(self.dynamodb, settings.control_table))
+        self.warm = WarmRoutes()
         self.turns = TurnStore(state, settings.state_ttl, blobs)
         self.continuations = Continuations(state)
         self.call_signatures = CallSignatures(state)
@@ -108,6 +110,7 @@ class Services:
         self._secrets.connection.recreate()
         self.keys.clear()
         self.credentials.clear()
+        self.warm.clear()
 
     async def stop(self) -> None:
         """Close the connections."""
