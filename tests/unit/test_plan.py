@@ -260,6 +260,7 @@ def test_a_decision_says_everything():
             {"route": "openai/m", "step": "context", "reason": "10 tokens are too few for 50"},
             {"route": "xai/m", "step": "features", "reason": "does not take pdf"},
         ],
+        "needs": ["pdf"],
         "given_up": [],
         "notes": [],
     }

@@ -15,11 +15,12 @@ from headgate.routing.attempt import Attempt, first_success, may_move_on, verdic
 from headgate.routing.candidates import (
     Candidate,
     allow_models,
-    only_providers,
+    only_permitted,
     only_zero_retention,
     reachable,
     resolve,
 )
+from headgate.routing.options import RoutingOptions
 from headgate.routing.transport import Transport, UpstreamFailure
 from headgate.settings import Timeouts
 
@@ -67,9 +68,9 @@ def test_zero_retention_is_never_downgraded():
 
 def test_a_provider_whitelist_that_fits_nothing_is_a_400():
     pairs = resolve("auto", CATALOG)
-    assert {route.provider for _, route in only_providers(pairs, ["openai"])} == {"openai"}
-    with pytest.raises(GatewayError, match="None of the providers anthropic"):
-        only_providers(resolve("gpt-4o", CATALOG), ["anthropic"])
+    assert {route.provider for _, route in only_permitted(pairs, RoutingOptions(allow=("openai",)))} == {"openai"}
+    with pytest.raises(GatewayError, match="offered by: openai, azure"):
+        only_permitted(resolve("gpt-4o", CATALOG), RoutingOptions(allow=("anthropic",)))
 
 
 async def test_the_callers_protocol_is_spoken_where_the_provider_has_it():

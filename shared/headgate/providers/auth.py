@@ -40,8 +40,9 @@ class Access:
     protocols in use. ``label`` says where the credential was found; ``id`` names it in logs and tokens without giving
     it away (``credential_forms.public_id``). ``simulated`` marks a stand-in. ``authorize`` makes further
     headers for each call. ``settings`` fill the addresses. ``timeouts``: seconds by the names of ``settings.Timeouts``,
-    where the provider has its own. ``model_ids``: the deployment's own ids of catalogue models (Azure deployments, Bedrock inference profiles); ``only_named`` where no others exist there. ``profile``:
-    the Bedrock inference profile to prefer."""
+    where the provider has its own. ``model_ids``: the deployment's own ids of catalogue models (Azure deployments,
+    Bedrock inference profiles); ``only_named`` where no others exist there. ``profile``: the Bedrock inference profile
+    to prefer."""
 
     provider: Provider
     base_url: str

@@ -62,8 +62,8 @@ class Circumstances:
 @dataclass(slots=True)
 class Decision:
     """The outcome. order: candidates as they will be tried. needs: the request's. values: the metric's value by
-    (provider, slug), where there are data. given_up: features that no route in ``order`` has all of. probes: the breakers that the first request to
-    their route may close. notes: what else moved a route, in words."""
+    (provider, slug), where there are data. given_up: features that no route in ``order`` has all of. probes: the
+    breakers that the first request to their route may close. notes: what else moved a route, in words."""
 
     order: list[Candidate]
     needs: Needs = field(default_factory=dict[str, str])
