@@ -35,7 +35,6 @@ def _create(world: World, recorded: Recorded, key: str, body: Any, dialect: Dial
         wrong = refusal(recorded, dialect.failure(chosen.faults), dialect)
         wrong.faults = chosen.faults
         return wrong
-    chosen.whole_calls = chosen.whole_calls or dialect.whole_calls
     tools = (body.get("tools") or []) + (body.get("functions") or [])
     owner = f"{key}\0{body['model']}\0{dialect.conversation(recorded, body)}"
     answer = answers.Answer(body, chosen, world.prompts.automatic(owner, blocks(heard, tools)), dialect)

@@ -207,8 +207,6 @@ def _read_assistant(message: dict[str, Any], texts: list[str], heard: Heard, ind
     refused = bool(message.get("refusal"))
     texts = texts + ([message["refusal"]] if refused else [])
     calls = message.get("tool_calls") or []
-    if message.get("reasoning_content"):
-        heard.items.append(Item("thought", texts=[message["reasoning_content"]]))
     if (
         not texts
         and not calls

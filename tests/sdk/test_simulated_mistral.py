@@ -230,7 +230,7 @@ def test_our_request_is_one_that_the_sdk_could_have_made():
         parallel_tool_calls=False,
         sampling=Sampling(max_tokens=50, temperature=0.5, top_p=0.9, top_k=20, seed=7, stop=("END",)),
         output=Output(OutputFormat("json_schema", CITY_SCHEMA, "city", strict=True)),
-        thinking=Thinking(effort="medium"),
+        thinking=Thinking(effort="high"),
         stream=True,
     )
     provider = PROVIDERS["mistral"]

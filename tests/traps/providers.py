@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headgate.providers.rows import PROVIDERS
-
 
 @dataclass(frozen=True)
 class Offer:
@@ -88,8 +86,3 @@ def pair_id(value: object) -> str | None:
     if isinstance(value, bool):
         return "stream" if value else "json"
     return str(value) if isinstance(value, Offer | str) else None
-
-
-def simulated(slug: str) -> tuple[str, ...]:
-    """The protocols that the simulation of a provider speaks."""
-    return PROVIDERS[slug].simulated

@@ -100,7 +100,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("azure", "chat_completions"): Case(_CHAT, 20, 8, 0, 0, 12, 5, 3_000_000 + 240_000 + 24_000_000, audio=2),
     # 12 fresh × 1.25 + 8 read × 0.2 + 12 × 2.5; the chat API leaves reasoning out of its 7.
     ("xai", "responses"): Case(_RESPONSES, 20, 8, 0, 0, 12, 5, 15_000_000 + 1_600_000 + 30_000_000),
-    ("xai", "chat_completions"): Case(_CHAT, 20, 8, 0, 0, 12, 5, 15_000_000 + 1_600_000 + 30_000_000, audio=2),
+    ("xai", "chat_completions"): Case(_CHAT, 20, 8, 0, 0, 12, 5, 15_000_000 + 1_600_000 + 30_000_000),
     # 12 fresh × 1.5 + 8 read × 0.15 + 12 × 7.5.
     ("mistral", "chat_completions"): Case(_CHAT, 20, 8, 0, 0, 12, 0, 18_000_000 + 1_200_000 + 90_000_000),
     # No prices for cached input: 20 × 0.35 + 12 × 0.75, 20 × 0.25 + 12 × 0.69.

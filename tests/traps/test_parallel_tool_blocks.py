@@ -35,6 +35,11 @@ every_offer = pytest.mark.parametrize("offer", OFFERS, ids=pair_id)
 both = pytest.mark.parametrize("stream", [False, True], ids=pair_id)
 
 
+def test_the_ten_providers_are_all_here():
+    ten = "openai anthropic vertex bedrock azure xai cohere mistral cloudflare huggingface"
+    assert {offer.provider for offer in OFFERS} == set(ten.split())
+
+
 @both
 @pytest.mark.parametrize("manner", ["tools-interleaved", "tools-whole"])
 @every_offer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from dev.simulated_providers.recorder import Recorded
@@ -167,8 +166,3 @@ def prefix_length(first: str, second: str) -> int:
     return next(
         (at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
     )
-
-
-def compact(value: Any) -> str:
-    """JSON as it goes over the wire."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -146,7 +146,7 @@ async def test_the_next_route_is_tried_and_both_are_noted():
     [
         ([("status", 429, 9.0), ("status", 429, 4.0)], (429, 4.0)),
         ([("timeout", None, None), ("timeout", None, None)], (504, None)),
-        ([("status", 500, None), ("status", 429, 4.0)], (424, None)),
+        ([("status", 500, None), ("status", 429, 4.0)], (424, 4.0)),
         ([("connect", None, None)], (424, None)),
         ([("status", 401, None)], (424, None)),
         ([("status", 400, None)], (400, None)),
