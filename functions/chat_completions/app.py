@@ -2,10 +2,10 @@
 
 from mangum import Mangum
 
-from headgate.web import chat_completions, models
+from headgate.web import chat_completions, explain, models
 from headgate.web.app import build_app
 
-app = build_app(chat_completions.router, models.router)
+app = build_app(chat_completions.router, explain.router, models.router)
 
 # For runtimes that buffer (``sam local``); on Lambda the streaming loop of ``layers/runtime`` serves ``app`` itself.
 handler = Mangum(app)

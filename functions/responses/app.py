@@ -7,10 +7,10 @@ Where a request goes: ``create`` validates and puts stored history in, ``web.exc
 
 from mangum import Mangum
 
-from headgate.web import models, responses
+from headgate.web import explain, models, responses
 from headgate.web.app import build_app
 
-app = build_app(responses.router, models.router)
+app = build_app(responses.router, explain.router, models.router)
 
 # For runtimes that buffer (``sam local``); on Lambda the streaming loop of ``layers/runtime`` serves ``app`` itself.
 handler = Mangum(app)

@@ -23,8 +23,13 @@ async def create_chat_completion(request: Request) -> Response:
 
 async def create(call: Call) -> Response:
     """Validate and answer. Nothing is kept: the conversation is the client's."""
+    return await answer(call, await work_of(call))
+
+
+async def work_of(call: Call) -> Work:
+    """The validated request as work. Raises 400."""
     body = validate(call.body)
-    work = Work(
+    return Work(
         body=body,
         sent=body,
         id=f"chatcmpl-{secrets.token_urlsafe(21)}",
@@ -33,4 +38,3 @@ async def create(call: Call) -> Response:
         model=body["model"],
         options=read_options(body),
     )
-    return await answer(call, work)

@@ -55,6 +55,12 @@ async def create(call: Call) -> Response:
     return await (_continue_thread(call, body, previous) if previous else _create_thread(call, body))
 
 
+async def work_of(call: Call) -> Work:
+    """The validated request as work that keeps nothing; a thread is not resumed. Raises 400."""
+    body = _validated(call)
+    return _work(call, body, body, "")
+
+
 async def count(call: Call) -> Response:
     """Validate and count."""
     body = _validated(call, counting=True)

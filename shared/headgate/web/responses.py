@@ -142,6 +142,20 @@ async def create(call: Call) -> Response:
     return await answer(call, work)
 
 
+async def work_of(call: Call) -> Work:
+    """The validated request as work that keeps nothing, with the stored conversation in front. Raises 400."""
+    body = validate(call.body)
+    turns = await history(call, body)
+    return Work(
+        body=body,
+        sent=with_history(body, turns, input_items(body, "resp_explained")),
+        id="",
+        model=str(body["model"]),
+        options=read_options(body),
+        maker=turns[-1].maker if turns else None,
+    )
+
+
 async def count(call: Call) -> Response:
     """Validate and count, history included."""
     body = validate(call.body)
