@@ -18,6 +18,7 @@ GATEWAY = {
     ("dynamodb:PutItem", "LogsTable.Arn"),
     ("dynamodb:PutItem", "StateTable.Arn"),
     ("dynamodb:BatchGetItem", "StateTable.Arn"),
+    *((f"dynamodb:{action}", "MetricsTable.Arn") for action in ("Query", "UpdateItem", "PutItem", "DeleteItem")),
 }
 CONVERSATIONS = {
     ("dynamodb:Query", "StateTable.Arn"),

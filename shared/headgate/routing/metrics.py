@@ -57,8 +57,8 @@ def percentile(buckets: Buckets, rank: int) -> float | None:
 class RouteStats:
     """What happened at one route in one interval. ``latency`` is the provider's time to the end of the answer,
     ``e2e_latency`` the whole request's, ``first_token`` until the first output. ``succeeded`` of ``requests`` upstream
-    calls brought an answer. Token sums are of the successful ones. ``recent`` are (requests, succeeded) of the last
-    five minutes."""
+    calls brought an answer. Durations and token sums are of the successful ones. ``recent`` are (requests, succeeded)
+    of the last five minutes by feature class, of which one may fail where the others do not."""
 
     requests: int = 0
     succeeded: int = 0
@@ -69,7 +69,7 @@ class RouteStats:
     first_token: Buckets = field(default_factory=dict[int, int])
     input_tokens: int = 0
     output_tokens: int = 0
-    recent: tuple[int, int] = (0, 0)
+    recent: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, "tuple[int, int]"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,8 @@ class Metric:
             return None
         if self.statistic == "avg":
             return total / count
-        ranks = {"min": 0, "max": 100}
-        return percentile(
-            buckets, ranks.get(str(self.statistic), -1) if isinstance(self.statistic, str) else self.statistic
-        )
+        rank = {"min": 0, "max": 100}[self.statistic] if isinstance(self.statistic, str) else self.statistic
+        return percentile(buckets, rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,19 +164,19 @@ def parse_metric(text: str, param: str, direction: str | None = None) -> Metric:
 def _latency(text: str, param: str) -> Metric:
     match = _LATENCY.fullmatch(text)
     if match is None:
-        what = "Invalid percentile metric format" if re.match(r"p\d", text) else "Invalid metric"
-        raise _bad(what, text, param)
+        raise _bad(text, param)
     word, rank, source = match.groups()
     if rank is not None and int(rank) > 100:
-        raise _bad("Invalid percentile metric format", text, param)
+        raise _bad(text, param)
     return Metric(text, "latency" if source == "latency" else "e2e_latency", word if rank is None else int(rank))
 
 
-def _bad(what: str, text: str, param: str) -> GatewayError:
+def _bad(text: str, param: str) -> GatewayError:
     known = ", ".join(_PLAIN)
+    # The first words are what callers of the hosted gateway look for, whatever is wrong with the name.
     return invalid_request(
-        f"{what}: '{text}'. Known are {known}, and avg_, min_, max_ or pNN_ (NN from 0 to 100) before latency or "
-        "e2e_latency, as in p95_latency.",
+        f"Invalid percentile metric format or unknown metric: '{text}'. Known are {known}, and avg_, min_, max_ or "
+        "pNN_ (NN from 0 to 100) before latency or e2e_latency, as in p95_latency.",
         param=param,
         code="invalid_metric",
     )
@@ -211,7 +209,7 @@ def merged(parts: Iterable[RouteStats]) -> RouteStats:
     e2e: dict[int, int] = {}
     first: dict[int, int] = {}
     sums = [0] * 6
-    recent = [0, 0]
+    recent: dict[str, tuple[int, int]] = {}
     for part in parts:
         for into, more in ((latency, part.latency), (e2e, part.e2e_latency), (first, part.first_token)):
             for number, count in more.items():
@@ -225,7 +223,9 @@ def merged(parts: Iterable[RouteStats]) -> RouteStats:
             part.output_tokens,
         )
         sums = [one + other for one, other in zip(sums, counted, strict=True)]
-        recent = [one + other for one, other in zip(recent, part.recent, strict=True)]
+        for kind, (calls, successes) in part.recent.items():
+            before = recent.get(kind, (0, 0))
+            recent[kind] = (before[0] + calls, before[1] + successes)
     return RouteStats(
         requests=sums[0],
         succeeded=sums[1],
@@ -236,5 +236,5 @@ def merged(parts: Iterable[RouteStats]) -> RouteStats:
         first_token=first,
         input_tokens=sums[4],
         output_tokens=sums[5],
-        recent=(recent[0], recent[1]),
+        recent=recent,
     )

@@ -23,9 +23,11 @@ from headgate.storage.blobs import BlobStore
 from headgate.storage.call_signatures import CallSignatures
 from headgate.storage.continuations import Continuations
 from headgate.storage.logs import LogStore
+from headgate.storage.metrics import MetricsStore
 from headgate.storage.secrets import Secrets
 from headgate.storage.table import Table
 from headgate.storage.turns import TurnStore
+from headgate.web.live import Live
 from headgate.web.own_catalog import OwnCatalog
 
 
@@ -64,6 +66,10 @@ class Services:
         self.call_signatures = CallSignatures(state)
         self.logs = LogStore(
             Table(self.dynamodb, settings.logs_table), settings.log_ttl, body_limit=settings.max_logged_body_bytes
+        )
+        self.live = Live(
+            MetricsStore(Table(self.dynamodb, settings.metrics_table)),
+            report=lambda fault: self.observer.logger.error("metrics table not usable", extra={"reason": fault}),
         )
 
     def _caller(self, service: str, environ: Mapping[str, str]) -> Caller:
@@ -111,6 +117,7 @@ class Services:
         self.keys.clear()
         self.credentials.clear()
         self.warm.clear()
+        self.live.clear()
 
     async def stop(self) -> None:
         """Close the connections."""
