@@ -49,6 +49,11 @@ class Attempt:
         else:
             self.status, self.error = failure.status, f"{failure.kind}: {failure.error.message}"[:500]
 
+    def give_up(self) -> None:
+        """Note that we broke the call off."""
+        self.duration_ms = round((time.perf_counter() - self.started) * 1000)
+        self.error = "cancelled"
+
     def row(self) -> dict[str, Any]:
         """The attempt as the request log keeps it."""
         names = ("provider", "model", "protocol", "credential", "simulated", "status", "error", "duration_ms")
@@ -63,6 +68,10 @@ def may_move_on(status: int, code: str | None) -> bool:
     return True
 
 
+Noted = Callable[[Candidate, Attempt, UpstreamFailure], None]
+"""Is told of each failure as soon as it is there."""
+
+
 async def _always(candidate: Candidate) -> bool:
     return True
 
@@ -74,6 +83,7 @@ async def first_success(
     *,
     again: Callable[[Candidate, UpstreamFailure], bool] = lambda candidate, failure: False,
     admitted: Callable[[Candidate], Awaitable[bool]] = _always,
+    noted: Noted = lambda candidate, attempt, failure: None,
     wait_until: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -92,14 +102,14 @@ async def first_success(
         if not await admitted(candidate):
             held_back.append(candidate)
             continue
-        opened = await _opened(candidate, open_route, attempts, again)
+        opened = await _opened(candidate, open_route, attempts, again, noted)
         if not isinstance(opened, UpstreamFailure):
             return candidate, opened
         failures.append((candidate, opened))
         if not opened.move_on:
             raise verdict(failures)
     for candidate in held_back if not failures else ():
-        opened = await _opened(candidate, open_route, attempts, again)
+        opened = await _opened(candidate, open_route, attempts, again, noted)
         if not isinstance(opened, UpstreamFailure):
             return candidate, opened
         failures.append((candidate, opened))
@@ -108,7 +118,7 @@ async def first_success(
     if patient := _worth_waiting(failures, wait_until - clock()):
         candidate, seconds = patient
         await sleep(seconds)
-        opened = await _opened(candidate, open_route, attempts, again)
+        opened = await _opened(candidate, open_route, attempts, again, noted)
         if not isinstance(opened, UpstreamFailure):
             return candidate, opened
         failures.append((candidate, opened))
@@ -135,15 +145,16 @@ async def _opened(
     open_route: Callable[[Candidate], Awaitable[Opened]],
     attempts: list[Attempt],
     again: Callable[[Candidate, UpstreamFailure], bool],
+    noted: Noted,
 ) -> Opened | UpstreamFailure:
-    opened = await _tried(candidate, open_route, attempts)
+    opened = await _tried(candidate, open_route, attempts, noted)
     if isinstance(opened, UpstreamFailure) and again(candidate, opened):
-        return await _tried(candidate, open_route, attempts)
+        return await _tried(candidate, open_route, attempts, noted)
     return opened
 
 
 async def _tried(
-    candidate: Candidate, open_route: Callable[[Candidate], Awaitable[Opened]], attempts: list[Attempt]
+    candidate: Candidate, open_route: Callable[[Candidate], Awaitable[Opened]], attempts: list[Attempt], noted: Noted
 ) -> Opened | UpstreamFailure:
     """One attempt, noted: what it opened, or how it failed."""
     attempt = Attempt(
@@ -158,7 +169,11 @@ async def _tried(
         opened = await open_route(candidate)
     except UpstreamFailure as failure:
         attempt.end(failure)
+        noted(candidate, attempt, failure)
         return failure
+    except asyncio.CancelledError:
+        attempt.give_up()
+        raise
     attempt.end()
     return opened
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from headgate.routing.attempt import first_success
+from headgate.routing.attempt import Attempt, first_success
 from headgate.routing.candidates import Candidate
 from headgate.routing.plan import Decision, breaker_keys, feature_class
+from headgate.routing.transport import UpstreamFailure
 from headgate.web.call import Call
-from headgate.web.opening import Opened, Opener
+from headgate.web.opening import Opened, Opener, credentials_failed
+from headgate.web.samples import Sample
 
 
 async def open_first(call: Call, decision: Decision, opener: Opener, wait_until: float) -> tuple[Candidate, Opened]:
@@ -16,9 +18,16 @@ async def open_first(call: Call, decision: Decision, opener: Opener, wait_until:
     ``Retry-After`` may be waited for. Raises the GatewayError for the client."""
     kind = feature_class(decision.needs)
 
+    live = call.services.live
+
     async def admitted(candidate: Candidate) -> bool:
         waiting = [key for key in breaker_keys(candidate, kind) if key in decision.probes]
-        return not waiting or await call.services.live.claim_probe(waiting[0])
+        return not waiting or await live.claim_probe(*waiting)
+
+    def noted(candidate: Candidate, attempt: Attempt, failure: UpstreamFailure) -> None:
+        sample = sample_of(call, candidate, attempt, failure)
+        call.samples.append(sample)
+        live.note(sample)
 
     return await first_success(
         decision.order,
@@ -26,6 +35,24 @@ async def open_first(call: Call, decision: Decision, opener: Opener, wait_until:
         call.attempts,
         again=opener.again,
         admitted=admitted,
+        noted=noted,
         wait_until=wait_until,
         clock=asyncio.get_running_loop().time,
+    )
+
+
+def sample_of(call: Call, candidate: Candidate, attempt: Attempt, failure: UpstreamFailure) -> Sample:
+    """What a call that failed says of its route."""
+    assert call.decision is not None
+    return Sample(
+        candidate.route.provider,
+        candidate.model.slug,
+        feature_class(call.decision.needs),
+        candidate.access.id,
+        ok=False,
+        kind="credential" if credentials_failed(failure) else failure.kind,
+        status=failure.status,
+        retry_after=failure.error.retry_after,
+        started=call.at_ms / 1000 + attempt.started - call.started,
+        latency_ms=attempt.duration_ms,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -26,12 +27,13 @@ from headgate.protocols.sse import json_bytes
 from headgate.providers.table import Protocol
 from headgate.routing.attempt import Attempt
 from headgate.routing.candidates import Candidate
-from headgate.routing.plan import Decision
+from headgate.routing.plan import Decision, feature_class
 from headgate.storage.aws import StoreFault, StoreUnavailable
 from headgate.storage.logs import LogRow
 from headgate.usage import Usage
 from headgate.web.bodies import read_json
 from headgate.web.edge import error_headers
+from headgate.web.samples import Sample
 from headgate.web.services import Services
 
 
@@ -55,6 +57,7 @@ class Call:
     candidate: Candidate | None = None
     decision: Decision | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
+    samples: list[Sample] = field(default_factory=list[Sample])
     losses: list[Loss] = field(default_factory=list[Loss])
     usage: Usage = field(default_factory=Usage)
     cost_pico: int | None = None
@@ -162,10 +165,35 @@ class Call:
         reached is reported, never raised: the client has its answer."""
         row = self.log_row()
         self._publish(row)
+        await asyncio.gather(self._log(row), self.services.live.settle(self._samples(row)))
+
+    async def _log(self, row: LogRow) -> None:
         try:
             await self.services.logs.write(row)
         except (StoreUnavailable, StoreFault) as error:
             self.services.observer.logger.error("request log not written", extra={"reason": str(error)})
+
+    def _samples(self, row: LogRow) -> list[Sample]:
+        """What the request's upstream calls say of their routes: those that failed, and the one that served."""
+        if self.candidate is None or self.decision is None or not self.attempts:
+            return self.samples
+        attempt, ended = self.attempts[-1], time.perf_counter()
+        served = Sample(
+            self.candidate.route.provider,
+            self.candidate.model.slug,
+            feature_class(self.decision.needs),
+            self.candidate.access.id,
+            ok=self.error is None,
+            kind="" if self.error is None else "stream",
+            status=200,
+            started=self.at_ms / 1000 + attempt.started - self.started,
+            latency_ms=(ended - attempt.started) * 1000,
+            e2e_ms=row.duration_ms,
+            first_token_ms=attempt.duration_ms if self.streamed else None,
+            input_tokens=self.usage.input_total,
+            output_tokens=self.usage.output_total,
+        )
+        return [*self.samples, served]
 
     def _publish(self, row: LogRow) -> None:
         values: dict[str, tuple[float, Unit]] = {

@@ -210,8 +210,16 @@ class Opener:
         return Timeouts(limits.connect, min(limits.first_byte, left), min(limits.idle, left), min(limits.total, left))
 
 
+_CREDENTIALS = "provider_credentials"
+
+
 def _unusable(fault: CredentialFault) -> GatewayError:
-    return GatewayError(424, "provider_error", "provider_credentials", str(fault))
+    return GatewayError(424, "provider_error", _CREDENTIALS, str(fault))
+
+
+def credentials_failed(failure: UpstreamFailure) -> bool:
+    """Whether a call was never made because its credential is of no use."""
+    return failure.error.code == _CREDENTIALS
 
 
 def _refusing(translate: Callable[[], T], place: Callable[[str | None], str | None] = lambda param: param) -> T:

@@ -61,6 +61,7 @@ class Services:
         )
         self.keys = KeyStore(Table(self.dynamodb, settings.control_table))
         self.warm = WarmRoutes()
+        self.live = Live(MetricsStore(Table(self.dynamodb, settings.metrics_table)), self._metrics_unreachable)
         self.turns = TurnStore(state, settings.state_ttl, blobs)
         self.continuations = Continuations(state)
         self.call_signatures = CallSignatures(state)
@@ -75,6 +76,9 @@ class Services:
     def _caller(self, service: str, environ: Mapping[str, str]) -> Caller:
         region = self.settings.region
         return AwsJson.from_env(service, environ, region, self.transport.tls) or Connection(service, region)
+
+    def _metrics_unreachable(self, reason: str) -> None:
+        self.observer.logger.error("routing without live metrics", extra={"reason": reason})
 
     @classmethod
     def from_environment(cls) -> Services:
@@ -117,6 +121,7 @@ class Services:
         self.keys.clear()
         self.credentials.clear()
         self.warm.clear()
+        self.live.clear()
         self.live.clear()
 
     async def stop(self) -> None:
