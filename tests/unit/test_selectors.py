@@ -266,6 +266,7 @@ def test_a_weighted_choice_draws_without_putting_back() -> None:
     draws = iter([0.59, 0.0, 0.9, 0.61, 0.99, 0.5, 0.91, 0.67, 0.5])
     orders = [models(choose(selector, lambda: next(draws))) for _ in range(3)]
     assert orders == ["abc", "bca", "cba"]
+    assert models(choose(read("a^b"), lambda: 0.5)) == "ba"  # the border belongs to the second
 
 
 def test_draws_follow_the_weights() -> None:

@@ -15,6 +15,7 @@ nothing. In parameters the operators and brackets are percent-encoded (``%21`` i
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -39,7 +40,12 @@ _ANNOTATIONS: dict[str, Kind | None] = {
 }
 """Name to the only kind of selector that it has a meaning in."""
 
-_LONGEST_NAME = 300
+_MOST_IN_NAME = 8
+"""How many operators and question marks an id of the catalogue is expected to hold."""
+_END = re.compile(r"[|^!?]")
+_QUERY_END = re.compile(r"[|^!]")
+_BLOCK_END = re.compile(r"[\[\]|^!]")
+_SPACES = re.compile(r"\s*")
 _PREFIX = re.compile(r"([A-Za-z0-9-]+)(?:\.([^\s/:?|^!\[\]]*))?:")
 _WHOLE = re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?", re.ASCII)
@@ -110,6 +116,7 @@ class _Reading:
         self._text = text
         self._known = known
         self._operators: list[tuple[int, str]] = []
+        self._ends = [*(match.start() for match in _END.finditer(text)), len(text)]
 
     def drafts(self) -> list[_Draft]:
         """The leaves, in order."""
@@ -169,7 +176,7 @@ class _Reading:
         if not draft.model:
             self._problem(at, "a model is missing here")
         if self._char(at) == "?":
-            end = self._until(at + 1, "|^!")
+            end = self._until(at + 1, _QUERY_END)
             draft.parameters, draft.ignored = read_query(self._text[at + 1 : end])
             at = end
         draft.end = max(draft.start, len(self._text[:at].rstrip()))
@@ -187,24 +194,22 @@ class _Reading:
             at = self._after_spaces(prefix.end())
             end = self._name_end(at)
         if end is None:
-            end = self._until(at, "|^!?")
+            end = self._until(at, _END)
         draft.model = self._text[at:end].strip()
         return end
 
     def _name_end(self, at: int) -> int | None:
         """Where the longest name of the catalogue ends that starts at ``at`` and fills the leaf up to an operator, a
         ``?`` or the end."""
-        text = self._text
-        limit = min(len(text), at + _LONGEST_NAME)
-        ends = [end for end in range(at + 1, limit + 1) if end == len(text) or text[end] in "|^!?"]
-        return next((end for end in reversed(ends) if self._known(text[at:end].rstrip())), None)
+        first = bisect_right(self._ends, at)
+        ends = self._ends[first : first + _MOST_IN_NAME + 1]
+        return next((end for end in reversed(ends) if self._known(self._text[at:end].rstrip())), None)
 
     def _block(self, at: int, draft: _Draft) -> int:
         """Read the annotations of the bracket at ``at``; the answer is where they end."""
         text = self._text
-        end = at + 1
-        while end < len(text) and text[end] not in "[]|^!":
-            end += 1
+        found = _BLOCK_END.search(text, at + 1)
+        end = found.start() if found else len(text)
         if self._char(end) != "]":
             self._problem(at, "this bracket is never closed")
             return end
@@ -232,20 +237,19 @@ class _Reading:
                 self._problem(at, wrong)
             draft.marks[name] = (value if equals else None, at)
 
-    def _until(self, at: int, ends: str) -> int:
-        """The first place from ``at`` with one of ``ends``. A bracket on the way is a problem."""
-        while at < len(self._text) and self._text[at] not in ends:
-            if self._text[at] == "[":
-                self._problem(at, "annotations stand before a model, not behind it")
-            elif self._text[at] == "]":
-                self._problem(at, "there is no opening bracket for this one")
-            at += 1
-        return at
+    def _until(self, at: int, ends: re.Pattern[str]) -> int:
+        """The first place from ``at`` with one of ``ends``. A bracket before it is a problem."""
+        found = ends.search(self._text, at)
+        end = found.start() if found else len(self._text)
+        bracket = _BLOCK_END.search(self._text, at, end)
+        if bracket is not None:
+            behind = "annotations stand before a model, not behind it"
+            self._problem(bracket.start(), behind if bracket[0] == "[" else "there is no opening bracket for this one")
+        return end
 
     def _after_spaces(self, at: int) -> int:
-        while at < len(self._text) and self._text[at].isspace():
-            at += 1
-        return at
+        found = _SPACES.match(self._text, at)
+        return found.end() if found else at
 
     def _char(self, at: int) -> str:
         return self._text[at : at + 1]
