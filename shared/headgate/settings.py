@@ -6,9 +6,11 @@ string for a parameter that was left out.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 DAY = 86_400
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -44,6 +46,7 @@ class Settings:
     the CDN in front knows, None where there is no CDN. ``region`` None: botocore finds it as every AWS tool does.
     ``catalog``: where the deployer's own catalogue entries stand, a file's path, ``s3://bucket/key`` or ``ssm:name``.
     ``zdr_agreements``: slugs of the providers with which the deployment has agreed on zero data retention.
+    ``model_aliases``: pairs of a regular expression and what replaces a model name that it matches, in order.
     """
 
     state_table: str = "headgate-state"
@@ -63,6 +66,7 @@ class Settings:
     origin_secret: str | None = field(default=None, repr=False)
     catalog: str | None = None
     zdr_agreements: frozenset[str] = frozenset()
+    model_aliases: tuple[tuple[str, str], ...] = ()
     timeouts: Timeouts = Timeouts()
 
     @classmethod
@@ -96,6 +100,7 @@ class Settings:
             origin_secret=read.text("HEADGATE_ORIGIN_SECRET"),
             catalog=read.text("HEADGATE_CATALOG"),
             zdr_agreements=read.names("HEADGATE_ZDR_PROVIDERS"),
+            model_aliases=read.pairs("HEADGATE_MODEL_ALIASES"),
             timeouts=Timeouts(
                 connect=read.seconds("HEADGATE_CONNECT_TIMEOUT", default.timeouts.connect),
                 first_byte=read.seconds("HEADGATE_FIRST_BYTE_TIMEOUT", default.timeouts.first_byte),
@@ -126,6 +131,25 @@ class _Reader:
 
     def names(self, name: str) -> frozenset[str]:
         return frozenset(part.strip() for part in self._environ.get(name, "").split(",") if part.strip())
+
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """A JSON list of pairs of strings; a pair may also be an object of ``pattern`` and ``replacement``."""
+        wrong = SettingsError(f"{name} must be a JSON list of [pattern, replacement] pairs of strings")
+        try:
+            value: Any = json.loads(self.text(name) or "[]")
+        except (ValueError, RecursionError):
+            raise wrong from None
+        if not isinstance(value, list):
+            raise wrong
+        pairs: list[tuple[str, str]] = []
+        for each in value:
+            pair = each
+            if isinstance(each, dict) and each.keys() == {"pattern", "replacement"}:
+                pair = [each["pattern"], each["replacement"]]
+            if not isinstance(pair, list) or [type(text) for text in pair] != [str, str]:
+                raise wrong
+            pairs.append((pair[0], pair[1]))
+        return tuple(pairs)
 
     def table(self, name: str, default: str) -> str:
         what = "a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ . -)"
