@@ -23,8 +23,8 @@ Route = tuple[str, str]
 RECENT_SECONDS = 300
 PACKED_LIMIT = 350_000
 """Bytes of a packed snapshot. An item may have 400 kB with its key and names."""
-_DROPPED_AT_ONCE = 10
-"""A snapshot that is too large is tried again without one in so many of its routes."""
+_SAFETY = 0.97
+"""Of a snapshot that is too large as many routes are kept as should fit, and a little less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def pack(collected: Collected) -> bytes:
         packed = zlib.compress(text.encode(), 6)
         if len(packed) <= PACKED_LIMIT or not rows:
             return packed
-        del rows[len(rows) - max(1, len(rows) // _DROPPED_AT_ONCE) :]
+        del rows[int(len(rows) * PACKED_LIMIT / len(packed) * _SAFETY) :]
 
 
 def unpack(packed: bytes) -> Collected:
