@@ -187,7 +187,7 @@ class Live:
                 task.add_done_callback(self._tasks.discard)
 
     def _changed(self, key: BreakerKey, before: Breaker, effect: Effect, sample: Sample) -> Breaker:
-        now, started = self._clock(), sample.started
+        now, started = self._clock(), self._started(sample)
         match effect:
             case "succeeded":
                 return health.succeeded(before, now, started=started)
@@ -218,9 +218,12 @@ class Live:
                 break
         self._set(key, before)
 
+    def _started(self, sample: Sample) -> float:
+        return self._clock() - sample.latency_ms / 1000 if sample.started is None else sample.started
+
     def _judged(self, key: BreakerKey, counted: Breaker, sample: Sample) -> Breaker:
         own = self._own_failures.get(key, 0)
-        return health.judged(counted, self._clock(), self._recent(key), started=sample.started, own=own)
+        return health.judged(counted, self._clock(), self._recent(key), started=self._started(sample), own=own)
 
     def _recent(self, key: BreakerKey) -> tuple[int, int]:
         """(calls, successes) of the last five minutes, by the newest snapshot. For a credential, of its whole route."""

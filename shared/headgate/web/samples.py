@@ -25,9 +25,9 @@ class Sample:
 
     ok: it brought a whole answer. kind: how it failed, as in ``UpstreamFailure``, ``credential`` where there was no
     usable one, ``cancelled`` where we gave it up (the loser of a race); empty where it is ok. status: the upstream's,
-    None where it did not answer. retry_after: seconds. started: Unix seconds. latency_ms: until the call's end;
-    e2e_ms: of the whole request, only of the call that served it; first_token_ms: until the first output, None where
-    there was none. A sample is itself and equal to no other.
+    None where it did not answer. retry_after: seconds. started: Unix seconds, None: the call has ended just now.
+    latency_ms: from start to end; e2e_ms: of the whole request, only of the call that served it; first_token_ms: until
+    the first output, None where there was none. A sample is itself and equal to no other.
     """
 
     provider: str
