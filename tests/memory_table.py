@@ -20,7 +20,7 @@ from headgate.storage.table import Item, Key, Table
 PAGE_BYTES = 1_000_000
 Names = Mapping[str, str]
 Rows = dict[str, dict[str, Item]]
-Operand = Callable[[Item, Names, Item], Any]
+Operand = Callable[[Item, Names, Mapping[str, Any]], Any]
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda one, other: one == other,
     "<=": lambda one, other: one <= other,
@@ -80,12 +80,13 @@ class MemoryTable(Table):
         rows = self.rows.setdefault(key[0], {})
         old = rows.get(key[1])
         _check(condition, old, names, values)
-        new = {"pk": key[0], "sk": key[1]} if old is None else old
-        for name, operand in [
-            (_name(name, names or {}), operand(old or {}, names or {}, dict(values or {})))
-            for name, operand in _update(expression)
-        ]:
-            new[name] = operand
+        names, values = names or {}, values or {}
+        new = {"pk": key[0], "sk": key[1]} if old is None else dict(old)
+        for clause, name, operand in _update(expression):
+            name = names[name] if name[0] == "#" else name
+            # Every operand sees the item as it was.
+            value = values[operand] if isinstance(operand, str) else operand(old or {}, names, values)
+            new[name] = value if clause == "SET" else (old or {}).get(name, 0) + value
         rows[key[1]] = new
         return dict(new) if returns == "ALL_NEW" else {}
 
@@ -139,7 +140,7 @@ def _name(name: str, names: Names) -> str:
 
 
 def _check(condition: str | None, old: Item | None, names: Names | None, values: Mapping[str, Any] | None) -> None:
-    if condition is not None and not _condition(condition)(old or {}, names or {}, dict(values or {})):
+    if condition is not None and not _condition(condition)(old or {}, names or {}, values or {}):
         raise ConditionFailed(None if old is None else dict(old))
 
 
@@ -204,7 +205,7 @@ class _Reader:
             return lambda item, names, values: (_name(name, names) in item) is wanted
         left, compare, right = self.operand(), _COMPARE[self.take()], self.operand()
 
-        def compared(item: Item, names: Names, values: Item) -> bool:
+        def compared(item: Item, names: Names, values: Mapping[str, Any]) -> bool:
             one, other = left(item, names, values), right(item, names, values)
             return one is not None and other is not None and compare(one, other)
 
@@ -220,25 +221,20 @@ def _condition(text: str) -> Operand:
 
 
 @lru_cache(maxsize=1000)
-def _update(text: str) -> list[tuple[str, Operand]]:
-    """(attribute, its new value) for each change."""
+def _update(text: str) -> list[tuple[str, str, Operand | str]]:
+    """(SET or ADD, attribute, its new value or what is added: a placeholder, or something to work out) for each."""
     reader = _Reader(text)
-    found: list[tuple[str, Operand]] = []
+    found: list[tuple[str, str, Operand | str]] = []
     while reader.next:
         clause = reader.take()
+        assert clause in ("SET", "ADD"), clause
         while True:
             name = reader.take()
             if clause == "SET":
                 reader.take("=")
-                found.append((name, reader.operand()))
-            else:
-                assert clause == "ADD", clause
-                found.append((name, _added(name, reader.operand())))
+            plain = reader.next.startswith(":")
+            found.append((clause, name, reader.take() if plain else reader.operand()))
             if reader.next != ",":
                 break
             reader.take()
     return found
-
-
-def _added(name: str, operand: Operand) -> Operand:
-    return lambda item, names, values: item.get(_name(name, names), 0) + operand(item, names, values)

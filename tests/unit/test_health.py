@@ -72,7 +72,7 @@ def test_one_probe_at_a_time():
     assert probing.open(now) and not probing.half_open(now)
     assert probing.half_open(now + PROBE_SECONDS), "a probe that never came back is given up"
     assert released(probing) == breaker and released(breaker) is breaker
-    assert succeeded(probing, now) == CLOSED
+    assert succeeded(probing, now) == Breaker(closed=now)
     assert failed(probing, now).open_until == now + LONGEST_COOLDOWN
 
 
@@ -91,8 +91,18 @@ def test_failures_that_were_under_way_do_not_prolong_it():
 def test_a_success_from_before_it_opened_does_not_close_it():
     breaker = after_failures(FAILURES)
     assert succeeded(breaker, NOW + 50, started=NOW - 1) is breaker
-    assert succeeded(breaker, NOW + 50, started=NOW + 40) == CLOSED
-    assert succeeded(breaker, NOW + 5, started=NOW + 1) == CLOSED, "tried because all were out"
+    assert succeeded(breaker, NOW + 50, started=NOW + 40) == Breaker(closed=NOW + 50)
+    assert succeeded(breaker, NOW + 5, started=NOW + 1) == Breaker(closed=NOW + 5), "tried because all were out"
+
+
+def test_the_calls_before_it_was_closed_do_not_open_it_again():
+    back = succeeded(after_failures(FAILURES), NOW + 40)
+    stray = failed(back, NOW + 60, (100, 20))
+    assert not stray.open(NOW + 60)
+    assert succeeded(back, NOW + 61) is back, "nothing to write"
+    assert succeeded(stray, NOW + 61) == back
+    assert failed(stray, NOW + 40 + 300, (100, 20)).open(NOW + 341)
+    assert failed(failed(stray, NOW + 61), NOW + 62).open(NOW + 62)
 
 
 def test_three_among_the_calls_of_a_busy_route_are_no_row():

@@ -295,6 +295,5 @@ async def test_a_probe_is_claimed_once_among_many(store: MetricsStore, clock: Cl
 
 
 def test_no_number_no_increment() -> None:
-    assert increments(Counts({"requests": 1, "succeeded": 0}, {"l": {}}, {"text": (1, 0)}), with_classes=False) == {
-        "requests": 1
-    }
+    counts = Counts({"requests": 1, "succeeded": 0}, {"l": {}}, {"text": (1, 0)})
+    assert increments(counts) == ({"requests": 1}, {"text:calls": 1, "text:good": 0})

@@ -34,7 +34,8 @@ LONGEST_SIDELINE = 300.0
 class Breaker:
     """``failures`` in a row. ``open_until``: Unix seconds, 0 where it is closed. ``cooldown``: seconds of the last
     opening, 0 where the provider named the time. ``probe_until``: until when one request has the right to probe.
-    ``since``: when the first of the failures was noted. ``opened``: when it was opened last; 0 where it is closed."""
+    ``since``: when the first of the failures was noted. ``opened``: when it was opened last; 0 where it is closed.
+    ``closed``: when a success closed it, 0: it never was open; the calls before say nothing of the time after."""
 
     failures: int = 0
     open_until: float = 0.0
@@ -42,6 +43,7 @@ class Breaker:
     probe_until: float = 0.0
     since: float = 0.0
     opened: float = 0.0
+    closed: float = 0.0
 
     def open(self, now: float) -> bool:
         """Whether the route is left out now."""
@@ -75,7 +77,7 @@ def judged(
     if breaker.open_until:
         return _after_probe(breaker, now, started, LONGEST_COOLDOWN)
     calls, successes = recent
-    if calls >= ENOUGH and successes < LEAST_SUCCESS * calls:
+    if calls >= ENOUGH and successes < LEAST_SUCCESS * calls and now - breaker.closed >= RECENT:
         return _opened(breaker, now, LONGEST_COOLDOWN)
     if breaker.failures < FAILURES:
         return breaker
@@ -107,16 +109,16 @@ def sidelined(breaker: Breaker, now: float, seconds: float) -> Breaker:
     return Breaker(breaker.failures, until, since=breaker.since, opened=now)
 
 
-def succeeded(breaker: Breaker, now: float = 0.0, *, started: float | None = None) -> Breaker:
+def succeeded(breaker: Breaker, now: float, *, started: float | None = None) -> Breaker:
     """The breaker after a success: closed. Except that a call from before it was opened says nothing of what came
     later, and that a pause which the provider asked for is kept."""
-    if breaker == CLOSED:
+    if not breaker.failures and not breaker.open_until:
         return breaker
     if started is not None and started < breaker.opened:
         return breaker
     if now < breaker.open_until and not breaker.cooldown:
         return breaker
-    return CLOSED
+    return Breaker(closed=now if breaker.cooldown else breaker.closed)
 
 
 def released(breaker: Breaker) -> Breaker:

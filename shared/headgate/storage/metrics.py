@@ -14,7 +14,7 @@ rows over several would make every reader pay for it.
 
 The partition ``live`` is what a process needs to route, in one read of at most 1 MB:
 
-    breaker#openai/gpt-5.4#tools     a circuit breaker that is not at rest
+    breaker#openai/gpt-5.4#tools     a circuit breaker that counts, is open, or was so lately
     lease#0000000900                 who may recompute a snapshot, until when
     snapshot#0000000900              the counts of the last 900 seconds, packed
 """
@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from headgate.storage.aws import ConditionFailed
@@ -47,14 +48,14 @@ BreakerKey = tuple[str, str, str]
 """(provider, model slug, feature class, or ``@`` and a credential's public id)."""
 
 State = Mapping[str, float]
-"""The fields of a circuit breaker by their names; times in Unix seconds, what is absent is 0. Empty: closed."""
+"""The fields of a circuit breaker by their names; times in Unix seconds, what is absent is 0. Empty: at rest."""
 
 LIVE = "live"
 SNAPSHOT_KEPT = 2 * 3600
 """Seconds after which a snapshot that nobody asks for any more is gone."""
 BREAKER_KEPT = 3600
 """Seconds after which failures that nothing followed are forgotten."""
-_TIMES = ("open_until", "cooldown", "probe_until", "since", "opened")
+_TIMES = ("open_until", "cooldown", "probe_until", "since", "opened", "closed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +78,25 @@ class MetricsStore:
     async def record(self, counts: Mapping[Route, Counts]) -> None:
         """Add what happened just now."""
         now = self._clock()
-        writes = [
-            self._add(unit.place(now), f"{provider}/{slug}", increments(each, with_classes=unit is MINUTE), expiry)
-            for unit, expiry in ((unit, unit.expiry(now)) for unit in GRANULARITIES)
-            for (provider, slug), each in counts.items()
-        ]
+        writes: list[Awaitable[None]] = []
+        for (provider, slug), each in counts.items():
+            plain, classes = increments(each)
+            for unit in GRANULARITIES:
+                # Classes matter for a few minutes only, and would make the other rows larger.
+                raised = plain | classes if unit is MINUTE else plain
+                if raised:
+                    writes.append(self._add(unit.place(now), f"{provider}/{slug}", raised, unit.expiry(now)))
         await asyncio.gather(*writes)
 
-    async def _add(self, place: tuple[str, str], route: str, increments: Mapping[str, int], expiry: int) -> None:
+    async def _add(self, place: tuple[str, str], route: str, raised: Mapping[str, int], expiry: int) -> None:
         partition, bucket = place
-        names: dict[str, str] = {}
-        values: dict[str, int] = {":expires": expiry}
-        for at, (name, number) in enumerate(increments.items()):
-            names[f"#{at}"], values[f":{at}"] = name, number
-        added = ", ".join(f"#{at} :{at}" for at in range(len(names)))
-        # Of no route is there a call without a number; the check keeps an empty ADD from being a fault.
-        expression = f"SET expires_at = :expires ADD {added}" if added else "SET expires_at = :expires"
-        await self._table.update((partition, f"{bucket}#{route}"), expression, names=names, values=values)
+        expression, names, values = _addition(len(raised))
+        await self._table.update(
+            (partition, f"{bucket}#{route}"),
+            expression,
+            names=dict(zip(names, raised, strict=True)),
+            values={":expires": expiry, **dict(zip(values, raised.values(), strict=True))},
+        )
 
     async def collect(self, interval: int) -> Collected:
         """The counts of the last ``interval`` seconds, to the bucket: up to one more at the old end. It takes one
@@ -235,6 +238,14 @@ class MetricsStore:
             state = _standing(failed.old, now)
             return not state.get("open_until"), state
         return True, _state(item)
+
+
+@lru_cache(maxsize=256)
+def _addition(count: int) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """The expression that raises so many attributes, and its placeholders for their names and for the numbers."""
+    added = ", ".join(f"#{at} :{at}" for at in range(count))
+    names, values = (tuple(f"{mark}{at}" for at in range(count)) for mark in "#:")
+    return f"SET expires_at = :expires ADD {added}", names, values
 
 
 def _where(key: BreakerKey) -> Key:

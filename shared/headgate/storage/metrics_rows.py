@@ -60,8 +60,7 @@ class Granularity:
 
     def place(self, at: float) -> tuple[str, str]:
         """The partition and the bucket of a moment."""
-        moment = datetime.fromtimestamp(at, UTC)
-        return f"{self.name}#{moment.strftime(self.partition)}", moment.strftime(self.bucket)
+        return _place(self, int(at // self.seconds))
 
     def expiry(self, at: float) -> int:
         """When the row of a moment may go, Unix seconds."""
@@ -83,6 +82,12 @@ class Granularity:
         return [(partition, f"{first}#", f"{last}$") for partition, (first, last) in found.items()]
 
 
+@lru_cache(maxsize=4096)
+def _place(unit: Granularity, number: int) -> tuple[str, str]:
+    moment = datetime.fromtimestamp(number * unit.seconds, UTC)
+    return f"{unit.name}#{moment.strftime(unit.partition)}", moment.strftime(unit.bucket)
+
+
 MINUTE = Granularity("minute", 60, "%Y-%m-%dT%H", "%M", 3 * 3600)
 HOUR = Granularity("hour", 3600, "%Y-%m-%d", "%H", 8 * 86_400)
 DAY = Granularity("day", 86_400, "%Y", "%m-%d", (5 * 365 + 1) * 86_400)
@@ -96,16 +101,17 @@ def granularity(interval: int) -> Granularity:
     return HOUR if interval <= 4 * 86_400 else DAY
 
 
-def increments(counts: Counts, *, with_classes: bool) -> dict[str, int]:
-    """The attributes that a row has to be raised by, and how much."""
+def increments(counts: Counts) -> tuple[dict[str, int], dict[str, int]]:
+    """The attributes that a row has to be raised by, and how much: (counts, what happened by feature class)."""
     found = {name: number for name, number in counts.numbers.items() if number}
     for name, buckets in counts.histograms.items():
-        found |= {f"{name}.{bucket}": count for bucket, count in buckets.items()}
-    if with_classes:
-        for name, (calls, good) in counts.classes.items():
-            found[f"{name}:calls"] = calls
-            found[f"{name}:good"] = good
-    return found
+        for bucket, count in buckets.items():
+            found[f"{name}.{bucket}"] = count
+    classes: dict[str, int] = {}
+    for name, (calls, good) in counts.classes.items():
+        classes[f"{name}:calls"] = calls
+        classes[f"{name}:good"] = good
+    return found, classes
 
 
 @lru_cache(maxsize=4096)

@@ -255,7 +255,9 @@ class Live:
         await self._guarded(self._settled(samples))
 
     async def _settled(self, samples: list[Sample]) -> None:
-        await asyncio.gather(self._store.record(counts_of(samples)), *self._tasks)
+        await self._store.record(counts_of(samples))
+        # They began before, while the request went on to another route.
+        await asyncio.gather(*self._tasks)
         await self._refresh()
 
     async def _guarded(self, work: Awaitable[None]) -> None:
