@@ -26,6 +26,11 @@ UPSTREAMS: dict[Upstream, tuple[dict[str, str], str]] = {
 }
 
 
+APART = {"HEADGATE_CIRCUIT_BREAKER": "off", "HEADGATE_RETRY_WAIT": "0"}
+"""Tests make routes fail on purpose: what one did must not decide where the request of another goes, and a provider's
+``Retry-After`` is not worth anybody's time."""
+
+
 @dataclass
 class Origin:
     """One origin with its key. ``emulator`` gives the processes behind it, ``backends`` what they use."""
@@ -57,7 +62,7 @@ class Origin:
 @contextlib.contextmanager
 def origin(backends: Backends, environment: dict[str, str] | None = None, key: str | None = None) -> Iterator[Origin]:
     """An origin over ``backends`` with more environment for its functions."""
-    with gateway({**backends.environment, **(environment or {})}) as emulator:
+    with gateway({**backends.environment, **APART, **(environment or {})}) as emulator:
         yield Origin(emulator.url, key or backends.create_key(), emulator, backends)
 
 

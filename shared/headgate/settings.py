@@ -45,6 +45,8 @@ class Settings:
     the tokens around providers' sealed bytes are authenticated with. ``origin_secret``: the header value that only
     the CDN in front knows, None where there is no CDN. ``region`` None: botocore finds it as every AWS tool does.
     ``catalog``: where the deployer's own catalogue entries stand, a file's path, ``s3://bucket/key`` or ``ssm:name``.
+    ``circuit_breaker``: whether routes that keep failing are left out for a while. ``retry_wait``: the longest wait in
+    seconds that a provider may ask for before it is tried once more.
     ``zdr_agreements``: slugs of the providers with which the deployment has agreed on zero data retention.
     ``model_aliases``: pairs of a regular expression and what replaces a model name that it matches, in order.
     """
@@ -67,6 +69,8 @@ class Settings:
     catalog: str | None = None
     zdr_agreements: frozenset[str] = frozenset()
     model_aliases: tuple[tuple[str, str], ...] = ()
+    circuit_breaker: bool = True
+    retry_wait: int = 5
     timeouts: Timeouts = Timeouts()
 
     @classmethod
@@ -101,6 +105,8 @@ class Settings:
             catalog=read.text("HEADGATE_CATALOG"),
             zdr_agreements=read.names("HEADGATE_ZDR_PROVIDERS"),
             model_aliases=read.pairs("HEADGATE_MODEL_ALIASES"),
+            circuit_breaker=read.choice("HEADGATE_CIRCUIT_BREAKER", ("ON", "OFF"), "ON") == "ON",
+            retry_wait=read.whole("HEADGATE_RETRY_WAIT", default.retry_wait, 0, 60),
             timeouts=Timeouts(
                 connect=read.seconds("HEADGATE_CONNECT_TIMEOUT", default.timeouts.connect),
                 first_byte=read.seconds("HEADGATE_FIRST_BYTE_TIMEOUT", default.timeouts.first_byte),

@@ -283,7 +283,8 @@ def test_a_compressed_body_is_read_and_a_bomb_is_not(gateway_origin: Origin, fro
 )
 def test_five_megabytes_in_and_twenty_out(origins: Callable[[Upstream], Origin], frontend: str, upstream: Upstream):
     origin = origins(upstream)
-    large = request(frontend, MODELS[upstream], "word " * 1_040_000)
+    large = request(frontend, MODELS[upstream], "a large picture")
+    _show(frontend, large, "iVBORw0KGgo" + "A" * 5_200_001)
     if upstream == "messages" or frontend == "messages":
         large["max_tokens" if frontend != "responses" else "max_output_tokens"] = 50
     answer = origin.post(PATHS[frontend], large)
@@ -303,6 +304,24 @@ def test_five_megabytes_in_and_twenty_out(origins: Callable[[Upstream], Origin],
             tail = (tail + chunk)[-3_000_000:]
     assert total > 20_000_000, (total, time.perf_counter() - began)
     assert b"[DONE]" in tail or b"message_stop" in tail
+
+
+def _show(frontend: str, body: dict[str, Any], data: str) -> None:
+    """Put a picture into the request: text of that size would be more tokens than any model takes."""
+    url = f"data:image/png;base64,{data}"
+    turns = body["input" if frontend == "responses" else "messages"]
+    if isinstance(turns, str):
+        turns = body["input"] = [{"role": "user", "content": turns}]
+    text = turns[-1]["content"]
+    match frontend:
+        case "responses":
+            parts = [{"type": "input_text", "text": text}, {"type": "input_image", "image_url": url}]
+        case "chat_completions":
+            parts = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
+        case _:
+            source = {"type": "base64", "media_type": "image/png", "data": data}
+            parts = [{"type": "text", "text": text}, {"type": "image", "source": source}]
+    turns[-1]["content"] = parts
 
 
 def test_concurrent_streams_never_mix(origins: Callable[[Upstream], Origin]):

@@ -240,24 +240,24 @@ def test_what_cannot_be_had_is_named_and_no_vendor_is_asked(
 
 
 def test_what_a_model_lacks_is_named_where_the_client_wrote_it(gateway: Gateway):
-    """Audio for Claude, a PDF for Cohere: each writer counts items that the client never saw."""
+    """Audio for Claude, a PDF for Cohere, behind an item that only the client counts."""
     sound = {"type": "input_audio", "input_audio": {"data": "UklGRgAAAABXQVZF", "format": "wav"}}
     file = {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF_DATA}"}}
-    for model, part, place in (
-        ("anthropic/claude-haiku-4-5", sound, "input_audio.data"),
-        ("bedrock/claude-haiku-4-5", sound, "input_audio.data"),
-        ("command-a", file, "file.file_data"),
+    for model, part in (
+        ("anthropic/claude-haiku-4-5", sound),
+        ("bedrock/claude-haiku-4-5", sound),
+        ("command-a", file),
     ):
         said = [{"type": "text", "text": "lacking"}, part]
         turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": said}]
         answer = gateway.post("chat_completions", {"model": model, "messages": turns})
         error = answer.json()["error"]
         assert answer.status_code == 400 and error["code"] == "unsupported_content"
-        assert error["param"] == f"messages[1].content[1].{place}"
+        assert error["param"] == "messages[1].content[1]"
     document = {"type": "base64", "media_type": "application/pdf", "data": PDF_DATA}
     turn = {"role": "user", "content": [{"type": "document", "source": document}]}
     answer = gateway.post("messages", {"model": "command-a", "max_tokens": 9, "messages": [turn]})
-    assert answer.status_code == 400 and "no other files" in answer.text
+    assert answer.status_code == 400 and "takes pdf input" in answer.text
     assert gateway.sent("lacking") == []
 
 

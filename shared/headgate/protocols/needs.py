@@ -145,17 +145,25 @@ def _of_part(part: Mapping[str, Any]) -> Iterator[str]:
         case "input_audio":
             yield "audio"
         case "input_file" | "file":
-            if not _is_text(part.get("file") or part):
+            if _is_pdf(part.get("file") or part):
                 yield "pdf"
         case "document":
             source = part.get("source")
-            if isinstance(source, Mapping) and source.get("type") in ("base64", "url", "file"):
+            if isinstance(source, Mapping) and _is_pdf(source):
                 yield "pdf"
         case _:
             return
 
 
-def _is_text(file: Any) -> bool:
-    """Whether a file is given as text of some kind, which every model reads."""
-    data = file.get("file_data") if isinstance(file, Mapping) else None
-    return isinstance(data, str) and data.startswith("data:text/")
+def _is_pdf(file: Any) -> bool:
+    """Whether a file is surely a PDF. What stands behind an address or an id shows only when it is fetched."""
+    if not isinstance(file, Mapping):
+        return False
+    data, address = file.get("file_data") or file.get("data"), file.get("file_url") or file.get("url")
+    if isinstance(data, str):
+        if data.startswith("data:"):
+            return data.startswith("data:application/pdf")
+        named = file.get("media_type") or file.get("filename")
+        # Base64 of "%PDF-".
+        return data.startswith("JVBERi0") or (isinstance(named, str) and named.lower().endswith("pdf"))
+    return isinstance(address, str) and address.partition("?")[0].lower().endswith(".pdf")

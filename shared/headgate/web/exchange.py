@@ -130,8 +130,8 @@ class Exchange:
 
     async def _open(self) -> Opened:
         call = self._call
-        commit = asyncio.get_running_loop().time() + COMMIT_SECONDS
-        call.candidate, opened = await open_first(call, self._decision, self._opener, min(commit, self._deadline))
+        wait_until = asyncio.get_running_loop().time() + call.services.settings.retry_wait
+        call.candidate, opened = await open_first(call, self._decision, self._opener, min(wait_until, self._deadline))
         call.losses = opened.losses
         return opened
 

@@ -89,7 +89,7 @@ async def _circumstances(call: Call, work: Work, needs: Needs, *, counting: bool
         output=next((work.sent[name] for name in _OUTPUT_LIMITS if type(work.sent.get(name)) is int), None),
         options=work.options,
         snapshot=view.snapshot,
-        breakers=view.breakers,
+        breakers=view.breakers if call.services.settings.circuit_breaker else {},
         warm=warm.route if warm else None,
         cached_tokens=warm.tokens if warm else 0,
         now=time.time(),
