@@ -76,7 +76,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, str]]] = [
                     "content": [{"type": "tool_result", "content": [{"type": "image", "source": {"type": "url"}}]}],
                 },
                 {"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": "plain"}}]},
-                {"role": "user", "content": [{"type": "document", "source": {"type": "url", "url": "https://x/a.pdf?b"}}]},
+                {
+                    "role": "user",
+                    "content": [{"type": "document", "source": {"type": "url", "url": "https://x/a.pdf?b"}}],
+                },
             ],
             "tools": [{"name": "f", "input_schema": {}}, {"type": "web_search_20250305", "name": "web_search"}],
             "thinking": {"type": "adaptive"},
