@@ -21,9 +21,9 @@ from headgate.routing.attempt import may_move_on
 from headgate.routing.candidates import Candidate
 from headgate.routing.transport import UpstreamFailure, UpstreamStream
 from headgate.settings import Timeouts
-from headgate.tokens import estimate_request
+from headgate.tokens import estimate_body, estimate_request, family_of
 from headgate.usage import cost
-from headgate.web.broken_off import Streamed, broken_off, frame_text, input_tokens
+from headgate.web.broken_off import Streamed, broken_off, frame_text
 from headgate.web.call import Call
 from headgate.web.conversation_keys import cache_key
 from headgate.web.headers import body_betas, rate_limits, upstream_headers
@@ -104,9 +104,10 @@ class Opener:
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
         losses += self._announced([*dropped, *refused])
         stream = await self._post(candidate, payload, stream=self._work.stream)
-        reply, streamed, sent = self.reply(candidate), Streamed(frame_text(side.said)), self._work.sent
+        family, sent, reply = family_of(candidate.route.model), self._work.sent, self.reply(candidate)
+        streamed = Streamed(frame_text(side.said), family)
         reply.broken_off = lambda usage: broken_off(
-            usage, usage.input_total or input_tokens(sent, lambda: self._read(unseal)[0]), streamed.tokens()
+            usage, usage.input_total or estimate_body(candidate.protocol, sent, family), streamed.tokens()
         )
         return RelayServing(stream, side.relay(reply, target), streamed)
 
@@ -133,10 +134,11 @@ class Opener:
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload, betas)
         losses += self._announced([*read_losses, *dropped, *refused])
         reply = self.reply(candidate, choice)
-        reply.input_estimate = estimate_request(request)
+        family = family_of(target.model)
+        reply.input_estimate = estimate_request(request, family)
         stream = await self._post(candidate, payload, stream=True)
         reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
-        return TranslatedServing(stream, reader, writer, side.splitter(), reply.input_estimate)
+        return TranslatedServing(stream, reader, writer, side.splitter(), reply.input_estimate, family)
 
     def _read(self, unseal: Unseal) -> tuple[Request, list[Loss]]:
         return client_side(self._call.protocol).read_request(self._work.sent, unseal)
