@@ -68,8 +68,8 @@ KEYWORDS: dict[str, dict[str, Any]] = {
 # What an Anthropic client may not ask of Anthropic itself: the vendor's word on it stands.
 REFUSED = ("bounds", "no properties", "all at once")
 OWN = [each for each in OFFERS if each.native == ("messages",)]
-# Frontends read a schema alike, vendors do not: each vendor gets each keyword through one frontend in turn, and a schema
-# with all of them through every one.
+# Frontends read a schema alike, vendors do not: each vendor gets each keyword through one frontend in turn, and the
+# schema that has them all through every one.
 ROTATED = [
     (frontend, offer, case)
     for place, offer in enumerate(OFFERS)
