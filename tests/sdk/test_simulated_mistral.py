@@ -78,7 +78,9 @@ def test_thoughts_are_parts_of_the_content(client: Mistral):
     assert [part.type for part in content] == ["thinking", "text"]
     assert content[0].thinking[0].text == "Hm." and content[0].closed and content[1].text == "Oui."
     parts = [chunk.choices[0].delta.content for chunk in stream(client, "[[think:Hm, hm.]][[say:Oui.]]", model=THINKER)]
-    thought = [part.thinking[0].text for content in parts if isinstance(content, list) for part in content]
+    thoughts = [part for content in parts if isinstance(content, list) for part in content]
+    thought = [inner.text for part in thoughts for inner in part.thinking]
+    assert content[0].signature and [bool(part.signature) for part in thoughts][-2:] == [False, True]
     assert "".join(thought) == "Hm, hm." and "".join(part for part in parts if isinstance(part, str)) == "Oui."
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from headgate.conversation import Sealed
 from headgate.errors import GatewayError
-from headgate.protocols.chat_completions.relay import Relay, prepare
+from headgate.protocols.chat_completions.relay import Relay, prepare, suits
 from headgate.protocols.chat_completions.schema import validate
 from tests.unit.chat_support import (
     FIXTURES,
@@ -162,6 +162,77 @@ def test_thoughts_go_back_to_those_who_want_them():
     )
 
 
+def test_media_in_results_stand_beside_them():
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+    words = {"type": "text", "text": "A map."}
+    history = [
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "tool_calls": [call_of("a"), call_of("b"), call_of("c")]},
+        {"role": "tool", "tool_call_id": "a", "content": [words, picture]},
+        {"role": "tool", "tool_call_id": "b", "content": [picture]},
+        {"role": "tool", "tool_call_id": "c", "content": [words]},
+        {"role": "user", "content": "So?"},
+    ]
+    heading = "Files from the result of tool call {}:"
+    beside = [
+        {"type": "text", "text": heading.format("a")},
+        picture,
+        {"type": "text", "text": heading.format("b")},
+        picture,
+    ]
+    assert sent(messages=history)["messages"] == [
+        *history[:2],
+        {**history[2], "content": [words]},
+        {**history[3], "content": "(The result follows as a file in the next message.)"},
+        history[4],
+        {"role": "user", "content": beside},
+        history[5],
+    ]
+    assert sent(messages=history[:5])["messages"][-1] == {"role": "user", "content": beside}
+    assert sent(messages=history, to=target("media_in_results"))["messages"] == history
+
+
+def test_a_signature_kept_of_a_stream_goes_back_with_the_text_beside_it():
+    mistral = target("thinking_parts", provider="mistral", model="mistral-small-2603")
+    token = seal(Sealed("chat_completions", "sig==", "mistral", "mistral-small-2603"))
+    details = [{"type": "reasoning.text", "text": "", "signature": token, "index": 0}]
+    messages = assistant(reasoning_content="Hm", reasoning_details=details)
+    (back,) = sent(messages=messages, to=mistral)["messages"]
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}], "closed": True, "signature": "sig=="}
+    assert back["content"] == [thought, {"type": "text", "text": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("part", "features", "quirks", "param"),
+    [
+        ({"type": "image_url", "image_url": {"url": "https://x/y.png"}}, {"tools"}, (), "image_url"),
+        ({"type": "file", "file": {"file_data": "data:application/pdf;base64,QUJD"}}, {"image"}, (), "file"),
+        ({"type": "file", "file": {"file_data": "QUJD", "filename": "a.pdf"}}, {"image"}, (), "file"),
+        ({"type": "file", "file": {"file_data": "data:text/plain;base64,QUJD"}}, {"pdf"}, ("files_by_url",), "file"),
+    ],
+)
+def test_media_that_the_model_lacks_are_refused_by_name(part, features, quirks, param):
+    messages = [{"role": "user", "content": [{"type": "text", "text": "a"}, part]}]
+    with pytest.raises(GatewayError) as refused:
+        sent(messages=messages, to=target(*quirks, features=frozenset(features)))
+    assert (refused.value.status, refused.value.param) == (400, f"messages[0].content[1].{param}")
+    assert sent(messages=messages)["messages"] == messages
+
+
+def test_pictures_at_addresses_are_translated_for_those_who_read_none():
+    def asked(url):
+        return {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]}
+
+    assert suits(asked("https://x/y.png"), TARGET)
+    assert not suits(asked("HTTPS://x/y.png"), target("no_media_urls"))
+    assert suits(asked("data:image/png;base64,QUJD"), target("no_media_urls"))
+    assert suits({"messages": [{"role": "user", "content": "https://x/y.png"}]}, target("no_media_urls"))
+
+
+def call_of(call_id):
+    return {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
 def call(token):
     return {
         "id": "c",
@@ -185,15 +256,30 @@ def test_thought_signatures_of_calls():
 
 
 @pytest.mark.parametrize("case", sorted(WHOLE))
-def test_all_bytes_but_model_and_cost_are_the_upstreams(case):
+def test_all_bytes_but_model_and_usage_are_the_upstreams(case):
     out, relay = relayed(case, WITH_USAGE)
     mine = chunks_of(out)
     theirs = [json.loads(line) if line != b"[DONE]" else "[DONE]" for line in fixture(case)]
+    usages = [chunk["usage"] for chunk in theirs if chunk != "[DONE]" and chunk.get("usage")]
+    shown = [chunk for chunk in mine if chunk != "[DONE]" and chunk.get("usage")]
+    if usages:
+        # Usage stands in one chunk, without choices, before the end.
+        assert shown == [mine[-2]] and mine[-2]["choices"] == []
+        assert mine[-2]["usage"] == usages[-1] and mine[-2]["cost"]["total"] is not None
+    if shown and not any(chunk != "[DONE]" and chunk.get("usage") and not chunk["choices"] for chunk in theirs):
+        # The vendor said it beside choices, so the chunk is ours.
+        mine.remove(shown[0])
     for ours, original in zip(mine, theirs, strict=False):
         if ours != "[DONE]":
             assert ours.pop("model") == "openai/gpt-5.4"
             original.pop("model")
             ours.pop("cost", None)
+            if original.get("choices") and original.get("usage"):
+                del original["usage"]
+            for choice in original["choices"]:
+                for call in choice["delta"].get("tool_calls") or ():
+                    if (call.get("function") or {}).get("name"):
+                        call.setdefault("type", "function")
         assert ours == original
     assert mine[-1] == "[DONE]" and out.count(b"[DONE]") == 1
     assert relay.saw_output and relay.error is None and relay.done and relay.finish is not None
@@ -238,6 +324,63 @@ def test_a_chunk_with_choices_and_usage_loses_only_the_usage():
     head, _, rest = last.partition(b',"usage":')
     assert rest.endswith(b"}}\n\n")
     assert head.replace(b'"deepseek-reasoner"', b'"openai/gpt-5.4"') + b"}\n\n" in out
+
+
+def stream(*chunks):
+    return [f"data: {json.dumps(chunk, separators=(',', ':'))}\n\n".encode() for chunk in chunks]
+
+
+def test_output_tokens_hold_the_reasoning_as_at_openai():
+    counts = {"prompt_tokens": 30, "completion_tokens": 2, "total_tokens": 42}
+    counts["completion_tokens_details"] = {"reasoning_tokens": 10}
+    counted = {**counts, "completion_tokens": 12}
+    xai = target("reasoning_extra", provider="xai", model="grok-4.3")
+    said = {"id": "c", "created": 1, "model": "grok-4.3", "choices": [{"index": 0, "delta": {"content": "a"}}]}
+    over = {**said, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    for last in ([{**over, "usage": counts}], [over, {**said, "choices": [], "usage": counts}]):
+        relay = Relay(reply(WITH_USAGE), xai)
+        out = b"".join(relay.feed(frame) for frame in stream(said, *last)) + relay.feed(b"data: [DONE]\n\n")
+        assert [chunk["usage"] for chunk in chunks_of(out)[:-1] if chunk.get("usage")] == [counted]
+        assert relay.usage.output_total == 12 and relay.usage.reasoning == 10
+    whole = {"choices": [{"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}], "usage": counts}
+    assert Relay(reply({}), xai).json(json.dumps(whole).encode())["usage"] == counted
+
+
+def test_calls_are_said_to_be_of_functions():
+    call = {"id": "a", "index": 0, "function": {"name": "f", "arguments": '{"type":1}'}}
+    whole = {"choices": [{"index": 0, "message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}
+    answered = Relay(reply({}), TARGET).json(json.dumps(whole).encode())
+    assert answered["choices"][0]["message"]["tool_calls"] == [{**call, "type": "function"}]
+    more = {"index": 0, "function": {"arguments": "}"}}
+    frames_in = stream(*({"model": "m", "choices": [{"index": 0, "delta": {"tool_calls": [c]}}]} for c in (call, more)))
+    relay = Relay(reply({"stream": True}), TARGET)
+    opened, followed = (json.loads(relay.feed(frame)[6:])["choices"][0]["delta"]["tool_calls"] for frame in frames_in)
+    assert opened == [{**call, "type": "function"}] and followed == [more]
+    nothing = {"index": 0, "id": None, "type": None, "function": {"name": None, "arguments": ""}}
+    (frame,) = stream({"model": "m", "choices": [{"index": 0, "delta": {"tool_calls": [nothing]}}]})
+    (last,) = json.loads(relay.feed(frame)[6:])["choices"][0]["delta"]["tool_calls"]
+    assert last == {"index": 0, "function": {"arguments": ""}}
+
+
+def test_thoughts_have_the_name_that_most_clients_read():
+    vllm = target("reasoning_text")
+    said = {"reasoning": "Hm."}
+    told = {**said, "reasoning_content": "Hm."}
+    (frame,) = stream({"model": "m", "choices": [{"index": 0, "delta": said}]})
+    out = Relay(reply({"stream": True}), vllm).feed(frame)
+    assert json.loads(out[6:])["choices"][0]["delta"] == told
+    whole = {"choices": [{"index": 0, "message": {"content": "a", **said}, "finish_reason": "stop"}]}
+    assert Relay(reply({}), vllm).json(json.dumps(whole).encode())["choices"][0]["message"] == {"content": "a", **told}
+
+
+@pytest.mark.parametrize("error", ["The model broke.", {"message": "The model broke.", "type": "server_error"}])
+def test_an_error_is_an_object_of_openais(error):
+    relay = Relay(reply({"stream": True}), TARGET)
+    said = {"model": "m", "choices": [{"index": 0, "delta": {"content": "a"}}]}
+    _, out = (relay.feed(frame) for frame in stream(said, {"error": error}))
+    ended = json.loads(out[6:])["error"]
+    assert ended["message"] == "The model broke." and ended.keys() == {"message", "type", "param", "code"}
+    assert relay.done and relay.error is not None
 
 
 def test_other_json_spacing():

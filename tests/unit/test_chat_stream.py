@@ -253,6 +253,9 @@ def test_a_bound_signature_travels_beside_its_call():
     assert unseal(call["extra_content"]["google"]["thought_signature"]) == bound
     (streamed,) = joined(chunks_of(out)[:-1])["tool_calls"]
     assert streamed["extra_content"] == call["extra_content"]
+    # OpenAI's SDK stops at a fragment without the slot that the call's arguments go into.
+    fragments = [each for chunk in chunks_of(out)[:-1] for each in chunk["choices"][0]["delta"].get("tool_calls", ())]
+    assert all("arguments" in each["function"] for each in fragments)
 
 
 def test_logprobs_reach_both_forms():

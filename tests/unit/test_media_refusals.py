@@ -93,6 +93,7 @@ ANY = target(*MEDIA)
         ("chat_completions", ANY, Media("audio", url=HTTPS), True),
         ("chat_completions", ANY, Media("video", url=HTTPS), False),
         ("messages", ANY, Media("image", url=HTTPS), False),
+        ("chat_completions", target(*MEDIA, quirks=frozenset({"document_url"})), Media("file", url=HTTPS), False),
         ("messages", ANY, Media("image", url=HTTP), True),
         ("messages", target("image", quirks=frozenset({"no_source_urls"})), Media("image", url=HTTPS), True),
         ("messages", ANY, Media("file", url=HTTPS, media_type="application/pdf"), False),

@@ -1,6 +1,7 @@
 """Responses to Responses: what goes on untouched, what is ours to change, and what is seen on the way."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -214,6 +215,29 @@ def test_prepare_takes_out_what_is_ours_and_nothing_else() -> None:
         "input[2].encrypted_content",
         "input[3].is_error", "tools[0].cache_control", "max_output_tokens",
     }  # fmt: skip
+
+
+def test_prepare_announces_stop_which_openai_has_not() -> None:
+    sent, losses = prepare({"model": "m", "input": "hi", "stop": ["END"]}, TARGET, unseal_for())
+    assert "stop" not in sent and [(loss.path, loss.code) for loss in losses] == [("stop", "unsupported_parameter")]
+
+
+@pytest.mark.parametrize(
+    ("part", "features", "quirks", "param"),
+    [
+        ({"type": "input_image", "image_url": "https://x/y.png"}, {"pdf"}, (), ""),
+        ({"type": "input_file", "file_data": "data:application/pdf;base64,QUJD"}, {"image"}, (), ""),
+        ({"type": "input_file", "file_data": "QUJD", "filename": "a.PDF"}, {"image"}, (), ""),
+        ({"type": "input_file", "file_data": "QUJD", "filename": "a.pdf"}, {"pdf"}, ("files_by_url",), ".file_data"),
+    ],
+)
+def test_prepare_refuses_media_that_the_model_lacks(part: Any, features: set[str], quirks: Any, param: str) -> None:
+    body = {"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}, part]}]}
+    lacking = replace(TARGET, features=frozenset(features), quirks=frozenset(quirks))
+    with pytest.raises(GatewayError) as refused:
+        prepare(body, lacking, unseal_for())
+    assert (refused.value.status, refused.value.param) == (400, f"input[0].content[1]{param}")
+    assert prepare(body, TARGET, unseal_for())[0]["input"] == body["input"]
 
 
 def test_prepare_leaves_ids_out_that_only_we_know() -> None:

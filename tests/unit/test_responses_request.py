@@ -244,3 +244,13 @@ def test_errors_both_ways() -> None:
     assert read_error(429, b'{"error":{"message":"m","code":429}}', {"retry-after": "soon"}).code is None
     dated = read_error(503, b"", {"retry-after": "Fri, 01 Jan 2010 00:00:00 GMT"})
     assert dated.retry_after == 0.0
+
+
+def test_stop_is_taken_for_models_whose_vendors_have_it() -> None:
+    assert read(stop=["END", "OVER"])[0].sampling.stop == ("END", "OVER")
+    assert read(stop="END")[0].sampling.stop == ("END",)
+    assert read(stop=None) == read()
+    for bad, param in ((7, "stop"), (["a", 7], "stop[1]")):
+        with pytest.raises(GatewayError) as refused:
+            read(stop=bad)
+        assert refused.value.param == param

@@ -19,6 +19,7 @@ from .. import openai_common as openai
 from ..dialect import Dialect
 from ..openai_common import Refused
 from ..reading import Call, Faults
+from ..seals import seal
 from ..shapes import Problem, Tag
 from .mistral_request import CREATE, in_openais_terms
 
@@ -171,10 +172,9 @@ def _finish(word: str | None, answer: Any) -> str | None:
     return word if word is None else _FINISH.get(word, word)
 
 
-def _parts(thoughts: str, text: str | None, *, closed: bool) -> list[dict[str, Any]]:
+def _parts(thoughts: str, text: str | None, model: str) -> list[dict[str, Any]]:
     thinking: dict[str, Any] = {"type": "thinking", "thinking": [{"type": "text", "text": thoughts}]}
-    if closed:
-        thinking["closed"] = True
+    thinking |= {"closed": True, "signature": seal("mistral", thoughts, model)}
     return [thinking, {"type": "text", "text": text}] if text else [thinking]
 
 
@@ -188,7 +188,7 @@ def _completion(value: dict[str, Any], answer: Any) -> dict[str, Any]:
             for index, call in enumerate(said.get("tool_calls") or [])
         ]
         thoughts = said.get("thoughts")
-        content = _parts(thoughts, text, closed=True) if thoughts else text
+        content = _parts(thoughts, text, value["model"]) if thoughts else text
         message = {"role": "assistant", "tool_calls": calls or None, "content": content}
         finish = _finish(choice["finish_reason"], answer)
         choices.append({"index": choice["index"], "finish_reason": finish, "message": message})
@@ -202,10 +202,24 @@ def _completion(value: dict[str, Any], answer: Any) -> dict[str, Any]:
 
 
 def _chunk(value: dict[str, Any], answer: Any) -> list[dict[str, Any]]:
-    """OpenAI's chunk as Mistral's. Calls wait for the finish reason, whose chunk carries them and the usage."""
+    """OpenAI's chunk as Mistral's. Calls wait for the finish reason, whose chunk carries them and the usage; what
+    follows the thoughts is preceded by their signature."""
     if not value["choices"]:
         return []
     choice = value["choices"][0]
+    thoughts: list[str] = answer.notes.setdefault(("thoughts", choice["index"]), [])
+    if choice["delta"].get("thoughts"):
+        thoughts.append(choice["delta"]["thoughts"])
+    elif thoughts:
+        part = {"type": "thinking", "thinking": [], "signature": seal("mistral", "".join(thoughts), value["model"])}
+        thoughts.clear()
+        signed = {**choice, "delta": {"content": [part]}, "finish_reason": None}
+        head = {name: value[name] for name in ("id", "object", "created", "model")}
+        return [{**head, "choices": [signed]}, *_told(value, choice, answer)]
+    return _told(value, choice, answer)
+
+
+def _told(value: dict[str, Any], choice: dict[str, Any], answer: Any) -> list[dict[str, Any]]:
     index, delta = choice["index"], choice["delta"]
     waiting: list[dict[str, Any]] = answer.notes.setdefault(("calls", index), [])
     if delta.get("tool_calls"):
@@ -216,7 +230,7 @@ def _chunk(value: dict[str, Any], answer: Any) -> list[dict[str, Any]]:
     if "role" in delta:
         made = {"role": "assistant", "content": ""}
     elif delta.get("thoughts"):
-        made = {"content": _parts(delta["thoughts"], None, closed=False)}
+        made = {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": delta["thoughts"]}]}]}
     elif finish is not None:
         made = {"content": None if waiting else ""}
         if waiting:

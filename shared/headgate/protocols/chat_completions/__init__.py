@@ -15,6 +15,7 @@ Quirks of a provider row that this package knows:
 ``extra_content``          Gemini's compatibility layer: thought signatures in ``tool_calls[].extra_content``
 ``cache_control``          takes ``cache_control`` marks on content parts and tools
 ``top_k``                  takes ``top_k``
+``media_in_results``       takes more than text in ``tool`` messages
 ``no_custom_tools``        has no free-text tools: they are offered as functions with one string
 ``no_allowed_tools``       ``tool_choice`` knows no ``allowed_tools``: the other tools are left out
 ``no_web_search_options``  cannot search the web
@@ -27,6 +28,7 @@ Quirks of a provider row that this package knows:
 ``no_prompt_cache_key``    refuses ``prompt_cache_key`` and ``prompt_cache_retention``
 ``no_verbosity``           refuses ``verbosity``
 ``no_media_urls``          takes images as data URLs only, no web addresses
+``files_by_url``           takes no files in Chat Completions (xAI, whose Responses reads files at an address)
 ``no_n``                   gives one choice only
 ``tool_parameters``        functions must have ``parameters``
 ``bare_messages``          messages take no fields that say nothing, and no ``name`` (Groq)

@@ -221,8 +221,10 @@ class StreamWriter:
                 if arguments and not self._sent:
                     frames = self.write(Delta(arguments))
                 if item.sealed is not None and not self._legacy:
-                    signed = {"index": self._calls, "extra_content": extra_content(item.sealed, self._reply)}
-                    frames += self._chunk({"tool_calls": [signed]})
+                    # OpenAI's SDK wants the slot of the arguments in every fragment of a call.
+                    slot = {"custom": {"input": ""}} if item.kind == "custom" else {"function": {"arguments": ""}}
+                    signature = {"extra_content": extra_content(item.sealed, self._reply)}
+                    frames += self._chunk({"tool_calls": [{"index": self._calls, **slot, **signature}]})
                 self._calls += 1
             case Reasoning(parts=parts):
                 if parts and not self._parts:

@@ -1,7 +1,8 @@
 """Chat Completions on both sides: the upstream's own bytes go to the client.
 
-Changed are ``model`` (to the gateway's name) and the usage chunk (``cost`` beside ``usage``, or gone if the client did
-not ask for it). All of it is done on bytes; only the first frames, those with usage and errors are parsed.
+Changed are ``model`` (to the gateway's name) and what OpenAI's clients would misread: usage stands in one chunk of its
+own at the end, with ``cost``, or is gone if the client did not ask for it; a call has its ``type``; an error is an
+object. All of it is done on bytes; only the first frames, those with usage, new calls and errors are parsed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.client_stream import wants_usage
 from headgate.protocols.chat_completions.errors import error_body, error_of
 from headgate.protocols.chat_completions.joining import join_chunks
-from headgate.protocols.chat_completions.relay_request import prepare
+from headgate.protocols.chat_completions.relay_request import prepare, suits
 from headgate.protocols.chat_completions.thinking_parts import plain
 from headgate.protocols.chat_completions.usage import added, read_usage, write_cost, write_usage
 from headgate.protocols.contract import Reply, Target
@@ -28,13 +29,14 @@ from headgate.usage import Usage
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"\\]+)"')
 _ARRAY = re.compile(rb'"content"\s*:\s*\[')
-_COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*\d+')
+_TYPED = re.compile(rb'"type"\s*:\s*"')
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 _USAGE = re.compile(r',?\s*"usage"\s*:\s*')
 _SAID = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details", "tool_calls", "function_call")
+_ERROR_FIELDS = {"message", "type", "param", "code"}
 _decoder = json.JSONDecoder()
 
-__all__ = ["Relay", "prepare", "said"]
+__all__ = ["Relay", "prepare", "said", "suits"]
 
 
 class Relay:
@@ -55,9 +57,12 @@ class Relay:
         self._kept: list[bytes] | None = [] if reply.extra.get("keep") else None
         self._json: dict[str, Any] | None = None
         self._parts = "thinking_parts" in target.quirks
+        self._texts = "reasoning_text" in target.quirks
         self._increments = "usage_increments" in target.quirks
+        # Usage that came in chunks with choices, and the head of the chunk that will show it.
         self._counted: dict[str, Any] = {}
         self._first: dict[str, Any] = {}
+        self._shown = False
         self.usage = Usage()
         self.finish: str | None = None
         self.error: GatewayError | None = None
@@ -74,13 +79,15 @@ class Relay:
         """One whole SSE frame in, what the client gets out. After the end or an error: nothing."""
         if self.done:
             return b""
-        if self._parts and _ARRAY.search(frame):
+        if (self._parts and _ARRAY.search(frame)) or (self._texts and b'"reasoning"' in frame):
             frame = self._plain(frame)
         source = self._from
         if source is not None and source in frame:
             frame = frame.replace(source, self._model, 1)
         elif not (frame := self._learn(frame)) or self.error is not None:
             return frame
+        if b'"tool_calls"' in frame and b'"name"' in frame and not _TYPED.search(frame):
+            frame = _typed(frame)
         if b'"finish_reason":null' not in frame:
             for word in _FINISH.findall(frame):
                 self.finish = word.decode("utf-8", "replace")
@@ -103,7 +110,7 @@ class Relay:
         self.done = True
         if self._unfinished <= 0:
             # Complete all the same: some servers send no [DONE].
-            return sse.DONE
+            return self._summed() + sse.DONE
         return self._broken("The provider's stream ended before its answer was complete.", "stream_truncated")
 
     def json(self, raw: bytes) -> dict[str, Any]:
@@ -120,14 +127,14 @@ class Relay:
             raise self.error
         body = cast("dict[str, Any]", payload)
         body["model"] = self._reply.model
-        if self._parts:
-            for choice in _dicts(body["choices"]):
-                if isinstance(choice.get("message"), dict):
-                    choice["message"] = plain(choice["message"], self._seal)
+        for choice in _dicts(body["choices"]):
+            message = choice.get("message")
+            if isinstance(message, dict):
+                choice["message"] = message = self._told(cast("dict[str, Any]", message))
+                _type_calls(message)
         if isinstance(body.get("usage"), dict):
             self._read_usage(body["usage"])
-            if self._extra:
-                body["usage"]["completion_tokens"] = self.usage.output_total
+            body["usage"] = self._whole(body["usage"])
             body["cost"] = write_cost(self.usage, self._reply)
         choices = [choice for choice in body["choices"] if isinstance(choice, dict)]
         self.finish = next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
@@ -153,7 +160,7 @@ class Relay:
             return frame
         if data.strip() == b"[DONE]":
             self.done = True
-            return self._summed() + frame if self._increments else frame
+            return self._summed() + frame
         found = _MODEL.search(frame)
         if found is None:
             return frame if _parse(frame) is not None else self._broken("The provider sent an event that is not JSON.")
@@ -178,12 +185,14 @@ class Relay:
             self.error.model = self._route
             self.done = True
             self._estimate()
-            if not chunk.get("error"):
-                # The forms of Mistral, vLLM and Cloudflare, in which no client of this protocol sees an error.
+            error = chunk.get("error")
+            if not (isinstance(error, dict) and cast("dict[str, Any]", error).keys() >= _ERROR_FIELDS):
+                # The forms of xAI, Mistral, vLLM and Cloudflare, in which no client of this protocol sees an error.
                 return sse.frame(None, {"error": error_body(self.error)["error"]})
         groq = chunk.get("x_groq")
         if isinstance(groq, dict) and isinstance(groq.get("usage"), dict) and not self.usage.total:
             self._read_usage(groq["usage"])
+            self._hold(groq["usage"], chunk)
         for choice in _dicts(chunk.get("choices")):
             delta = choice.get("delta")
             if isinstance(delta, dict) and any(delta.get(name) for name in (*_SAID, "audio")):
@@ -201,21 +210,44 @@ class Relay:
             return self._increment(frame, chunk)
         if not isinstance(usage, dict):
             return frame if self._asked else _NO_USAGE.sub(b"", frame, count=1)
-        self._read_usage(cast("dict[str, Any]", usage))
-        if self._asked and self._extra:
-            frame = _COMPLETION.sub(b'"completion_tokens":%d' % self.usage.output_total, frame, count=1)
-        if self._asked:
-            last = not chunk.get("choices") or any(each.get("finish_reason") for each in _dicts(chunk["choices"]))
-            return self._priced(frame) if last else frame
-        return _without_usage(frame) if chunk.get("choices") else b""
+        counts = cast("dict[str, Any]", usage)
+        self._read_usage(counts)
+        if chunk.get("choices"):
+            self._hold(counts, chunk)
+            return _without_usage(frame)
+        if not self._asked or self._shown:
+            return b""
+        self._shown = True
+        whole = self._whole(counts)
+        return self._priced(frame if whole is counts else sse.frame(None, {**chunk, "usage": whole}))
+
+    def _hold(self, usage: dict[str, Any], chunk: Mapping[str, Any]) -> None:
+        """Keep what a chunk with choices says of usage for a chunk of its own at the end."""
+        self._counted = usage
+        if not self._first:
+            self._first = {name: chunk[name] for name in ("id", "created") if name in chunk}
+
+    def _whole(self, counts: dict[str, Any]) -> dict[str, Any]:
+        """The vendor's counts, as they came where reasoning is part of the output as it is at OpenAI."""
+        if counts.get("completion_tokens") == self.usage.output_total:
+            return counts
+        return {**counts, "completion_tokens": self.usage.output_total, "total_tokens": self.usage.total}
 
     def _plain(self, frame: bytes) -> bytes:
-        """A frame whose content is an array of parts, with text and thoughts in their own fields."""
+        """A frame whose thoughts stand where OpenAI's clients do not look for them, with both in their own fields."""
         chunk = _parse(frame)
         for choice in _dicts(chunk.get("choices")) if chunk else ():
             if isinstance(choice.get("delta"), dict):
-                choice["delta"] = plain(choice["delta"], self._seal)
+                choice["delta"] = self._told(choice["delta"])
         return frame if chunk is None else sse.frame(None, chunk)
+
+    def _told(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """A message or delta with text in ``content`` and thoughts in ``reasoning_content``."""
+        if self._parts:
+            return plain(fields, self._seal)
+        if self._texts and fields.get("reasoning") and not fields.get("reasoning_content"):
+            return {**fields, "reasoning_content": fields["reasoning"]}
+        return fields
 
     def _seal(self, signature: str) -> str:
         return self._reply.seal(Sealed(PROTOCOL, signature, self._target.provider, self._target.model))
@@ -223,18 +255,18 @@ class Relay:
     def _increment(self, frame: bytes, chunk: dict[str, Any]) -> bytes:
         """Each chunk says what it adds; a last frame without choices, which is no chunk, says it all."""
         usage: dict[str, Any] = chunk["usage"] if isinstance(chunk["usage"], dict) else {}
-        self._counted = added(self._counted, usage) if "choices" in chunk else usage
+        self._hold(added(self._counted, usage) if "choices" in chunk else usage, chunk)
         self._read_usage(self._counted)
-        if not self._first and "choices" in chunk:
-            self._first = {name: chunk[name] for name in ("id", "created") if name in chunk}
         return _without_usage(frame) if chunk.get("choices") else b""
 
     def _summed(self) -> bytes:
-        """The closing usage chunk of a client that asked for one."""
-        if not self._asked or not self._counted:
+        """The closing usage chunk of a client that asked for one and has not seen it."""
+        if not self._asked or not self._counted or self._shown:
             return b""
+        self._shown = True
         head = {**self._first, "object": "chat.completion.chunk", "model": self._reply.model, "choices": []}
-        return sse.frame(None, {**head, "usage": self._counted, "cost": write_cost(self.usage, self._reply)})
+        usage = self._whole(self._counted)
+        return sse.frame(None, {**head, "usage": usage, "cost": write_cost(self.usage, self._reply)})
 
     def _priced(self, frame: bytes) -> bytes:
         cost = json.dumps(write_cost(self.usage, self._reply), separators=(",", ":"))
@@ -272,6 +304,31 @@ def _parse(frame: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", chunk) if isinstance(chunk, dict) else None
+
+
+def _typed(frame: bytes) -> bytes:
+    """A frame that opens calls without their ``type``, with it."""
+    chunk = _parse(frame)
+    for choice in _dicts(chunk.get("choices")) if chunk else ():
+        if isinstance(choice.get("delta"), dict):
+            _type_calls(choice["delta"])
+    return frame if chunk is None else sse.frame(None, chunk)
+
+
+def _type_calls(fields: dict[str, Any]) -> None:
+    """Say of each call in a message or delta that it is one of a function, where the vendor takes that for granted:
+    OpenAI's SDK asks. It takes a null in a later fragment for the end of what it knew."""
+    for call in _dicts(fields.get("tool_calls")):
+        for name in ("id", "type"):
+            if name in call and call[name] is None:
+                del call[name]
+        function = call.get("function")
+        if isinstance(function, dict):
+            own = cast("dict[str, Any]", function)
+            if own.get("name"):
+                call.setdefault("type", "function")
+            else:
+                own.pop("name", None)
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:

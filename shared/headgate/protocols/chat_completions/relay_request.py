@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headgate.errors import unsupported
 from headgate.losses import Loss
 from headgate.protocols.chat_completions import PROTOCOL
 from headgate.protocols.chat_completions.content import document_part
@@ -35,7 +36,8 @@ def prepare(
     losses: list[Loss] = []
     sent = {name: value for name, value in merged(body).items() if name not in GATEWAY_FIELDS}
     sent["model"] = target.model
-    sent["messages"] = [_message(each, index, target, unseal, losses) for index, each in enumerate(sent["messages"])]
+    messages = [_message(each, index, target, unseal, losses) for index, each in enumerate(sent["messages"])]
+    sent["messages"] = messages if "media_in_results" in target.quirks else _media_beside(messages)
     if not target.quirks.isdisjoint({"strict_messages", "bare_messages"}):
         fit = settle if "strict_messages" in target.quirks else bare
         sent["messages"], lost = fit(sent["messages"])
@@ -58,6 +60,42 @@ def prepare(
     if sent.get("tools"):
         sent["tools"] = [_tool(tool, target, losses) for tool in sent["tools"]]
     return sent, list(dict.fromkeys(losses))
+
+
+def suits(body: Mapping[str, Any], target: Target) -> bool:
+    """Whether ``target`` takes the body's pictures as they are. Where it reads no addresses they must be fetched, which
+    is done for translated requests."""
+    if "no_media_urls" not in target.quirks:
+        return True
+    contents = [message.get("content") for message in body["messages"]]
+    parts: list[Any] = [part for content in contents if isinstance(content, list) for part in content]
+    urls = [part["image_url"].get("url") for part in parts if isinstance(part.get("image_url"), dict)]
+    return not any(isinstance(url, str) and url[:8].lower().startswith(("http://", "https://")) for url in urls)
+
+
+def _media_beside(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with what tools gave beside words in a user message behind the results. OpenAI and the compatible
+    servers take text alone from tools, while clients that know other vendors send pictures as well."""
+    out: list[dict[str, Any]] = []
+    beside: list[dict[str, Any]] = []
+    for message in messages:
+        if message["role"] != "tool":
+            if beside:
+                out.append({"role": "user", "content": beside})
+                beside = []
+            out.append(message)
+            continue
+        content = message.get("content")
+        parts: list[dict[str, Any]] = content if isinstance(content, list) else []
+        media = [part for part in parts if part.get("type") != "text"]
+        if not media:
+            out.append(message)
+            continue
+        call_id = message.get("tool_call_id")
+        texts = [part for part in parts if part.get("type") == "text"]
+        out.append({**message, "content": texts or "(The result follows as a file in the next message.)"})
+        beside += [{"type": "text", "text": f"Files from the result of tool call {call_id}:"}, *media]
+    return [*out, {"role": "user", "content": beside}] if beside else out
 
 
 def _bound(sent: dict[str, Any], target: Target, losses: list[Loss]) -> None:
@@ -140,9 +178,27 @@ def _message(message: dict[str, Any], index: int, target: Target, unseal: Unseal
     if "document_url" in target.quirks and isinstance(message.get("content"), list):
         message = {**message, "content": [_document(part) for part in message["content"]]}
     role = message["role"]
+    if role in ("user", "tool"):
+        _refuse(message.get("content"), f"messages[{index}].content", target)
     if role == "developer" and "system_role" in target.quirks:
         return {**message, "role": "system"}
     return _assistant(message, f"messages[{index}]", target, unseal, losses) if role == "assistant" else message
+
+
+def _refuse(content: Any, path: str, target: Target) -> None:
+    """Refuse media that the target is known to lack: some vendors would answer as if they had seen them, and another
+    route may have what this one lacks. Raises ``unsupported``."""
+    parts: list[Any] = content if isinstance(content, list) else []
+    for at, part in enumerate(parts):
+        match part:
+            case {"type": "image_url"} if target.lacks("image"):
+                raise unsupported(f"{target.model} does not take image input.", param=f"{path}[{at}].image_url")
+            case {"type": "file", "file": {"file_data": str() as data}}:
+                pdf = data.startswith("data:application/pdf") or not data.startswith("data:")
+                if "files_by_url" in target.quirks or (pdf and target.lacks("pdf")):
+                    raise unsupported(f"{target.model} does not take file input.", param=f"{path}[{at}].file")
+            case _:
+                continue
 
 
 def _with_wire_ids(message: dict[str, Any], target: Target) -> dict[str, Any]:
@@ -202,14 +258,15 @@ def _signed(
 def _parts(
     thoughts: Mapping[str, Any], path: str, target: Target, unseal: Unseal, losses: list[Loss]
 ) -> list[dict[str, Any]]:
-    """Earlier thoughts as parts: each signed one with its signature, else all of them together."""
-    entries = [entry for entry in thoughts.get("reasoning_details") or () if entry.get("text") or entry.get("summary")]
-    signed = [entry for entry in _details(entries, path, target, unseal, losses) if entry.get("signature")]
+    """Earlier thoughts as parts: each signed one with its signature, else all of them together. Of a stream a client
+    may have kept the signature alone, with the text beside it."""
+    details = _details(thoughts.get("reasoning_details") or (), path, target, unseal, losses)
+    entries = [entry for entry in details if entry.get("text") or entry.get("summary")]
+    signatures = [entry["signature"] for entry in details if entry.get("signature")]
     plain = thoughts.get("reasoning_content") or thoughts.get("reasoning")
-    if signed or not plain:
-        own = {entry["index"]: entry["signature"] for entry in signed if "index" in entry}
-        return [thinking_part(entry.get("text") or entry["summary"], own.get(entry.get("index"))) for entry in entries]
-    return [thinking_part(plain)]
+    if entries and (signatures or not plain):
+        return [thinking_part(entry.get("text") or entry["summary"], entry.get("signature")) for entry in entries]
+    return [thinking_part(plain, signatures[0] if len(signatures) == 1 else None)] if plain else []
 
 
 def _unparsed(message: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ _READ = frozenset(
         "top_logprobs",
         "presence_penalty",
         "frequency_penalty",
+        "stop",
         "text",
         "reasoning",
         "prompt_cache_key",
@@ -111,10 +112,12 @@ def read_request(body: Mapping[str, Any], unseal: Unseal) -> tuple[Request, list
 
 def _sampling(body: Mapping[str, Any], include: tuple[str, ...]) -> Sampling:
     top = body.get("top_logprobs")
+    stop = body.get("stop") or ()
     return Sampling(
         max_tokens=body.get("max_output_tokens"),
         temperature=body.get("temperature"),
         top_p=body.get("top_p"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
         frequency_penalty=body.get("frequency_penalty"),
         presence_penalty=body.get("presence_penalty"),
         logprobs=True if top or "message.output_text.logprobs" in include else None,

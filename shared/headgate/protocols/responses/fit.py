@@ -24,6 +24,8 @@ def fit(body: dict[str, Any], target: Target) -> list[Loss]:
     """Change the top level of ``body`` (which the caller owns) to what ``target`` takes."""
     losses: list[Loss] = []
     body["store"] = False
+    # What this gateway takes beyond OpenAI's own fields, for models that are reached by another protocol.
+    _drop(body, losses, "stop")
     if target.lacks("sampling"):
         _drop(body, losses, "temperature", "top_p")
     if target.lacks("logprobs"):

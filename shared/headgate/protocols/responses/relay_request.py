@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headgate.errors import unsupported
 from headgate.losses import Loss
 from headgate.protocols.contract import Target, Unseal
 from headgate.protocols.responses.fit import fit
@@ -132,8 +133,30 @@ def _item(item: dict[str, Any], path: str, target: Target, unseal: Unseal, losse
     for name in ("content", "output"):
         parts = item.get(name)
         if isinstance(parts, list):
+            for at, part in enumerate(parts):
+                _refuse(part, f"{path}.{name}[{at}]", target)
             item = _with_parts(item, name, parts, path, losses)
     return item
+
+
+def _refuse(part: Any, path: str, target: Target) -> None:
+    """Refuse media that the target is known to lack, so that another route can take them, by the field's name. Raises
+    ``unsupported``."""
+    match part:
+        case {"type": "input_image"} if target.lacks("image"):
+            raise unsupported(f"The model '{target.model}' takes no image input.", param=path)
+        case {"type": "input_file", "file_data": str() as data} if "files_by_url" in target.quirks and data:
+            text = f"{target.provider} reads files at an address (file_url), none that are sent along."
+            raise unsupported(text, param=f"{path}.file_data")
+        case {"type": "input_file"} if target.lacks("pdf") and _is_pdf(part):
+            raise unsupported(f"The model '{target.model}' takes no PDF input.", param=path)
+        case _:
+            return
+
+
+def _is_pdf(part: Mapping[str, Any]) -> bool:
+    data, name = part.get("file_data") or "", part.get("filename") or ""
+    return data.startswith("data:application/pdf") or (not data.startswith("data:") and name.lower().endswith(".pdf"))
 
 
 def _with_parts(item: dict[str, Any], name: str, parts: list[Any], path: str, losses: list[Loss]) -> dict[str, Any]:

@@ -177,6 +177,7 @@ def validate(body: Any) -> dict[str, Any]:
     check(_Body, body, "")
     _check_input(body)
     _check_conversation(body)
+    _check_stop(body.get("stop"))
     if body.get("text") is not None:
         _check_text(mapping(body["text"], "text"))
     if body.get("response_format") is not None:
@@ -186,6 +187,15 @@ def validate(body: Any) -> dict[str, Any]:
     if body.get("tool_choice") is not None:
         _check_tool_choice(body["tool_choice"])
     return body
+
+
+def _check_stop(stop: Any) -> None:
+    """``stop`` is Chat Completions' field; OpenAI's Responses has none, other models' vendors have."""
+    if stop is None or isinstance(stop, str):
+        return
+    for index, each in enumerate(array(stop, "stop")):
+        if not isinstance(each, str):
+            raise wrong_type(f"stop[{index}]", "a string", each)
 
 
 def _check_input(body: Mapping[str, Any]) -> None:
