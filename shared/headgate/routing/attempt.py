@@ -23,13 +23,16 @@ _FINAL_STATUSES = frozenset({400, 413, 422})
 # Unless what the upstream refused is its own address for the model or the gateway's credentials.
 _ROUTE_CODES = frozenset({"model_not_found", "invalid_api_key"})
 
+CANCELLED = "cancelled"
+"""The error of an attempt that we broke off."""
+
 Opened = TypeVar("Opened")
 
 
 @dataclass(slots=True)
 class Attempt:
     """One line of the log: which route with which credential (its public id), how it ended, how long it took in
-    milliseconds."""
+    milliseconds. ``cost_pico``: what a call that lost a race has cost by our estimate."""
 
     provider: str
     model: str
@@ -39,6 +42,7 @@ class Attempt:
     status: int | None = None
     error: str | None = None
     duration_ms: int = 0
+    cost_pico: int | None = None
     started: float = field(default_factory=time.perf_counter, repr=False)
 
     def end(self, failure: UpstreamFailure | None = None) -> None:
@@ -52,12 +56,13 @@ class Attempt:
     def give_up(self) -> None:
         """Note that we broke the call off."""
         self.duration_ms = round((time.perf_counter() - self.started) * 1000)
-        self.error = "cancelled"
+        self.error = CANCELLED
 
     def row(self) -> dict[str, Any]:
         """The attempt as the request log keeps it."""
         names = ("provider", "model", "protocol", "credential", "simulated", "status", "error", "duration_ms")
-        return {name: getattr(self, name) for name in names}
+        row = {name: getattr(self, name) for name in names}
+        return row if self.cost_pico is None else row | {"cost_pico": self.cost_pico}
 
 
 def may_move_on(status: int, code: str | None) -> bool:
@@ -102,14 +107,14 @@ async def first_success(
         if not await admitted(candidate):
             held_back.append(candidate)
             continue
-        opened = await _opened(candidate, open_route, attempts, again, noted)
+        opened = await opened_by(candidate, open_route, attempts, again, noted)
         if not isinstance(opened, UpstreamFailure):
             return candidate, opened
         failures.append((candidate, opened))
         if not opened.move_on:
             raise verdict(failures)
     for candidate in held_back if not failures else ():
-        opened = await _opened(candidate, open_route, attempts, again, noted)
+        opened = await opened_by(candidate, open_route, attempts, again, noted)
         if not isinstance(opened, UpstreamFailure):
             return candidate, opened
         failures.append((candidate, opened))
@@ -118,7 +123,7 @@ async def first_success(
     if patient := _worth_waiting(failures, wait_until - clock()):
         candidate, seconds = patient
         await sleep(seconds)
-        opened = await _opened(candidate, open_route, attempts, again, noted)
+        opened = await opened_by(candidate, open_route, attempts, again, noted)
         if not isinstance(opened, UpstreamFailure):
             return candidate, opened
         failures.append((candidate, opened))
@@ -140,13 +145,14 @@ def _worth_waiting(
     return failures[at][0], max(0.0, seconds)
 
 
-async def _opened(
+async def opened_by(
     candidate: Candidate,
     open_route: Callable[[Candidate], Awaitable[Opened]],
     attempts: list[Attempt],
     again: Callable[[Candidate, UpstreamFailure], bool],
     noted: Noted,
 ) -> Opened | UpstreamFailure:
+    """What a route opened, or how it failed, after another try in another way where ``again`` wants one."""
     opened = await _tried(candidate, open_route, attempts, noted)
     if isinstance(opened, UpstreamFailure) and again(candidate, opened):
         return await _tried(candidate, open_route, attempts, noted)

@@ -17,6 +17,7 @@ from headgate.providers.auth_tokens import CredentialFault
 from headgate.providers.rows import PROVIDERS
 from headgate.providers.table import Protocol
 from headgate.routing.options import RoutingOptions
+from headgate.routing.selectors import Leaf
 
 _VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -24,12 +25,14 @@ _VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One way to serve the request. ``model`` is the catalogue's, ``route`` the provider's offer of it, ``access``
-    how to reach that provider with one of its credentials, ``protocol`` what will be spoken to it."""
+    how to reach that provider with one of its credentials, ``protocol`` what will be spoken to it. ``leaf``: the
+    part of a composite selector that it serves, where that asks it in a way of its own."""
 
     model: Model
     route: Route
     access: Access
     protocol: Protocol
+    leaf: Leaf | None = None
 
     @property
     def label(self) -> str:

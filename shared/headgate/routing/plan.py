@@ -17,6 +17,7 @@ from headgate.routing.candidates import Candidate
 from headgate.routing.health import Breaker
 from headgate.routing.metrics import Snapshot
 from headgate.routing.options import DEFAULT_OPTIONS, RoutingOptions
+from headgate.routing.race import Leg
 from headgate.routing.ranking import explored, kept_warm, price_of, ranked
 
 SURELY = 0.6
@@ -63,7 +64,8 @@ class Circumstances:
 class Decision:
     """The outcome. order: candidates as they will be tried. needs: the request's. values: the metric's value by
     (provider, slug), where there are data. given_up: features that no route in ``order`` has all of. probes: the
-    breakers that the first request to their route may close. notes: what else moved a route, in words."""
+    breakers that the first request to their route may close. notes: what else moved a route, in words. legs: of
+    a race, else empty."""
 
     order: list[Candidate]
     needs: Needs = field(default_factory=dict[str, str])
@@ -72,6 +74,7 @@ class Decision:
     given_up: tuple[str, ...] = ()
     probes: frozenset[BreakerKey] = frozenset()
     notes: list[str] = field(default_factory=list[str])
+    legs: list[Leg] = field(default_factory=list[Leg])
 
     def row(self) -> dict[str, Any]:
         """The decision as JSON, for the log and the explanation."""

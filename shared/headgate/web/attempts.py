@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from headgate.routing.attempt import Attempt, first_success
+from headgate.routing.attempt import CANCELLED, Attempt, first_success
 from headgate.routing.candidates import Candidate
 from headgate.routing.plan import Decision, breaker_keys, feature_class
+from headgate.routing.race import first_to_speak
 from headgate.routing.transport import UpstreamFailure
+from headgate.usage import Usage, cost
 from headgate.web.call import Call
 from headgate.web.opening import Opened, Opener, credentials_failed
 from headgate.web.samples import Sample
@@ -29,6 +31,12 @@ async def open_first(call: Call, decision: Decision, opener: Opener, wait_until:
         call.samples.append(sample)
         live.note(sample)
 
+    if decision.legs:
+        winner = await first_to_speak(
+            decision.legs, opener.open, call.attempts, _called_off, again=opener.again, noted=noted
+        )
+        _bill_losers(call, decision)
+        return winner
     return await first_success(
         decision.order,
         opener.open,
@@ -39,6 +47,19 @@ async def open_first(call: Call, decision: Decision, opener: Opener, wait_until:
         wait_until=wait_until,
         clock=asyncio.get_running_loop().time,
     )
+
+
+async def _called_off(opened: Opened) -> None:
+    await opened.serving.close()
+
+
+def _bill_losers(call: Call, decision: Decision) -> None:
+    """What the calls that lost a race have cost: their input at least, which the provider had read by then."""
+    price = {(each.route.provider, each.route.model): each.route.price for each in decision.order}
+    for attempt in call.attempts:
+        if attempt.error == CANCELLED:
+            used = Usage(input_total=call.chosen.tokens, estimated=True)
+            attempt.cost_pico = cost(used, price[attempt.provider, attempt.model])
 
 
 def sample_of(call: Call, candidate: Candidate, attempt: Attempt, failure: UpstreamFailure) -> Sample:

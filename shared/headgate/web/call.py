@@ -56,6 +56,7 @@ class Call:
     error: GatewayError | None = None
     candidate: Candidate | None = None
     decision: Decision | None = None
+    chosen: Any = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     samples: list[Sample] = field(default_factory=list[Sample])
     losses: list[Loss] = field(default_factory=list[Loss])

@@ -19,6 +19,7 @@ from headgate.routing.plan import Decision
 from headgate.storage.aws import StoreFault, StoreUnavailable
 from headgate.web.attempts import open_first
 from headgate.web.call import Call, json_response
+from headgate.web.legs import keep_thought
 from headgate.web.opening import Opened, Opener
 from headgate.web.routes import remember, routes_for
 from headgate.web.serving import Serving
@@ -65,7 +66,7 @@ class Exchange:
         assert body is not None
         call.first_byte = time.perf_counter()
         self._settle(serving)
-        await keep_signatures(self._call, serving)
+        await self._keep_for_later(serving)
         if not await self._kept(serving):
             body["store"] = False
         call.answer = body
@@ -112,7 +113,7 @@ class Exchange:
                     chunk, over = await anext(frames, (b"", True))
                 if over:
                     self._settle(serving)
-                    await keep_signatures(self._call, serving)
+                    await self._keep_for_later(serving)
                     if not await self._kept(serving):
                         chunk = chunk.replace(b'"store":true', b'"store":false')
                 yield chunk
@@ -143,6 +144,10 @@ class Exchange:
         call.error = serving.error
         call.answer = serving.body()
         remember(call, self._work)
+
+    async def _keep_for_later(self, serving: Serving) -> None:
+        await keep_signatures(self._call, serving)
+        await keep_thought(self._call, self._call.chosen, serving.body())
 
     async def _kept(self, serving: Serving) -> bool:
         """Store the turn where the frontend wants it. False where the table could not take it: the answer then says

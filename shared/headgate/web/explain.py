@@ -50,7 +50,7 @@ async def explain(call: Call) -> Response:
         "interval_seconds": work.options.interval,
     }
     try:
-        said |= (await routes_for(call, work)).row()
+        said |= (await routes_for(call, work, explaining=True)).row()
     except GatewayError as error:
         said["order"] = []
         said["error"] = {"status": error.status, "type": error.type, "code": error.code, "message": error.message}

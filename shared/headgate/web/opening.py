@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -52,7 +52,7 @@ class Opener:
         self._call = call
         self._work = work
         self._created = int(time.time())
-        self._request: tuple[Request, list[Loss]] | None = None
+        self._requests: dict[int, tuple[Request, list[Loss]]] = {}
         self._without_reasoning: list[Candidate] = []
         self._media = InlineMedia(call.services.media, work.body)
 
@@ -70,7 +70,7 @@ class Opener:
         several = work.choices > 1
         target = candidate.target()
         spoken = candidate.protocol == self._call.protocol
-        relayed = spoken and relay_side(candidate.protocol).suits(work.sent, target)
+        relayed = spoken and relay_side(candidate.protocol).suits(self._sent(candidate)[0], target)
         losses: list[Loss] = []
         if relayed and not (several and "no_n" in target.quirks):
             serving: Serving = await self._open_relay(candidate, losses)
@@ -96,15 +96,14 @@ class Opener:
     async def _open_relay(self, candidate: Candidate, losses: list[Loss]) -> RelayServing:
         side = relay_side(candidate.protocol)
         target, unseal = candidate.target(), self._unseal(candidate)
+        sent, unsaid = self._sent(candidate)
         payload, dropped = _refusing(
-            lambda: side.prepare(
-                self._work.sent, target, unseal, prompt_cache_key=cache_key(self._call, self._work.body)
-            )
+            lambda: side.prepare(sent, target, unseal, prompt_cache_key=cache_key(self._call, self._work.body))
         )
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
-        losses += self._announced([*dropped, *refused])
+        losses += self._announced([*unsaid, *dropped, *refused])
         stream = await self._post(candidate, payload, stream=self._work.stream)
-        family, sent, reply = family_of(candidate.route.model), self._work.sent, self.reply(candidate)
+        family, reply = family_of(candidate.route.model), self.reply(candidate)
         streamed = Streamed(frame_text(side.said), family)
         reply.broken_off = lambda usage: broken_off(
             usage, usage.input_total or estimate_body(candidate.protocol, sent, family), streamed.tokens()
@@ -114,10 +113,7 @@ class Opener:
     async def _open_translated(self, candidate: Candidate, choice: int, losses: list[Loss]) -> TranslatedServing:
         side = upstream_side(candidate.protocol)
         target = candidate.target()
-        if candidate in self._without_reasoning:
-            request, read_losses = self._read(opens_nothing)
-        else:
-            request, read_losses = self._request = self._request or self._read(self._call.unseal)
+        request, read_losses = self._read(candidate)
         if request.caching.key is None:
             request = replace(request, caching=replace(request.caching, key=cache_key(self._call, self._work.body)))
         # Each choice is a call of its own.
@@ -140,8 +136,24 @@ class Opener:
         reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
         return TranslatedServing(stream, reader, writer, side.splitter(), reply.input_estimate, family)
 
-    def _read(self, unseal: Unseal) -> tuple[Request, list[Loss]]:
-        return client_side(self._call.protocol).read_request(self._work.sent, unseal)
+    def _read(self, candidate: Candidate) -> tuple[Request, list[Loss]]:
+        """The request in the neutral form, and what reading it lost. Read once for all routes that get the same."""
+        key = candidate.leaf.start if candidate.leaf else -1
+        unread = candidate in self._without_reasoning or key not in self._requests
+        if not unread:
+            return self._requests[key]
+        sent, unsaid = self._sent(candidate)
+        request, losses = client_side(self._call.protocol).read_request(sent, self._unseal(candidate))
+        read = request, [*unsaid, *losses]
+        if candidate not in self._without_reasoning:
+            self._requests[key] = read
+        return read
+
+    def _sent(self, candidate: Candidate) -> tuple[Mapping[str, Any], tuple[Loss, ...]]:
+        """The client's request as this candidate gets it, and what of its selector's parameters has no place there."""
+        if candidate.leaf is None or self._call.chosen is None:
+            return self._work.sent, ()
+        return self._call.chosen.sent(self._call.protocol, self._work.sent, candidate.leaf)
 
     async def _with_data(self, request: Request, needs: Needs) -> Request:
         """``request`` with the data of media that this route cannot fetch. What we cannot fetch either is the

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from headgate.catalog.catalog import split_name
-from headgate.errors import GatewayError
-from headgate.protocols.needs import Needs, read_needs
+from headgate.errors import GatewayError, invalid_request
+from headgate.protocols.needs import read_needs
 from headgate.routing.affinity import in_order, makers_of
 from headgate.routing.candidates import (
     Candidate,
@@ -24,25 +24,28 @@ from headgate.routing.candidates import (
     resolve,
 )
 from headgate.routing.plan import Circumstances, Decision, decide
-from headgate.tokens import estimate_body
+from headgate.routing.race import Leg
+from headgate.routing.selectors import Leaf, delays
 from headgate.web.call import Call
 from headgate.web.conversation_keys import conversation
+from headgate.web.legs import Chosen, chosen_models
 from headgate.web.work import Work
 
 _OUTPUT_LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 
 
-async def routes_for(call: Call, work: Work, *, counting: bool = False) -> Decision:
+async def routes_for(call: Call, work: Work, *, counting: bool = False, explaining: bool = False) -> Decision:
     """The routes that may serve a request, in the order in which they are tried. Raises the error of the step that
     left none of the model that was asked for, and 400 for a fallback that does not exist. counting: only the input's
-    tokens are asked for, so that no context window is too small."""
-    needs = read_needs(call.protocol, work.sent)
-    circumstances = await _circumstances(call, work, needs, counting=counting)
+    tokens are asked for, so that no context window is too small.
+    explaining: nobody is asked anything, so that nothing must change."""
+    chosen = await chosen_models(call, work, counting=counting, explaining=explaining)
+    circumstances = await _circumstances(call, work, chosen)
     decisions: list[Decision] = []
     first_error: GatewayError | None = None
-    for name in (work.model, *work.options.fallbacks):
+    for leaf in (*chosen.leaves, *(Leaf(name) for name in work.options.fallbacks)):
         try:
-            decisions.append(await _of_name(call, work, name, circumstances))
+            decisions.append(await _of_leaf(call, work, leaf, circumstances))
         except GatewayError as error:
             if error.code == "model_not_found":
                 raise
@@ -50,21 +53,58 @@ async def routes_for(call: Call, work: Work, *, counting: bool = False) -> Decis
     if not decisions:
         assert first_error is not None
         raise first_error
-    return _joined(decisions)
+    decision = _joined(decisions)
+    call.chosen = chosen
+    if chosen.selector.kind == "race":
+        decision.legs = _legs(chosen, decisions)
+    if len(chosen.selector.leaves) > 1:
+        decision.notes.insert(0, f"{chosen.selector.kind} of {len(chosen.selector.leaves)} models")
+    return decision
 
 
-async def _of_name(call: Call, work: Work, name: str, circumstances: Circumstances) -> Decision:
+def _legs(chosen: Chosen, decisions: list[Decision]) -> list[Leg]:
+    """The runners of a race: the models of which a route is left."""
+    pauses = {leaf.start: pause for leaf, pause in zip(chosen.selector.leaves, delays(chosen.selector), strict=True)}
+    return [
+        Leg(tuple(decision.order), pauses[leaf.start], leaf.first_output_timeout)
+        for decision in decisions
+        if (leaf := decision.order[0].leaf) is not None
+    ]
+
+
+async def _of_leaf(call: Call, work: Work, leaf: Leaf, circumstances: Circumstances) -> Decision:
     services, policy = call.services, call.key.policy
+    name = f"{leaf.provider}/{leaf.model}" if leaf.provider else leaf.model
     pairs = resolve(name, services.catalog)
     pairs = allow_models(pairs, policy.allows, name)
     if policy.zdr:
         pairs = only_zero_retention(pairs)
     pairs = only_permitted(pairs, work.options)
+    if leaf.provider:
+        # The selector's form with a colon means this provider and no other.
+        pairs = [pair for pair in pairs if pair[1].provider == leaf.provider]
     candidates = await reachable(pairs, services.credentials, call.protocol, name)
+    if leaf.instance:
+        candidates = _of_instance(candidates, leaf)
+    if work.model != leaf.model:
+        candidates = [replace(each, leaf=leaf) for each in candidates]
     pinned = split_name(name)[0] if is_pinned(name, services.catalog) else None
     decision = decide(candidates, replace(circumstances, pinned=pinned))
     decision.order = _by_account(call, work, decision.order, pinned)
     return decision
+
+
+def _of_instance(candidates: list[Candidate], leaf: Leaf) -> list[Candidate]:
+    """The candidates that use the credential which the selector names. Raises 400."""
+    kept = [each for each in candidates if each.access.id == leaf.instance]
+    if not kept:
+        ids = ", ".join(dict.fromkeys(each.access.id for each in candidates))
+        raise invalid_request(
+            f"The provider '{leaf.provider}' has no credential '{leaf.instance}' here; it has {ids}.",
+            param="model",
+            code="invalid_selector",
+        )
+    return kept
 
 
 def _by_account(call: Call, work: Work, order: list[Candidate], pinned: str | None) -> list[Candidate]:
@@ -80,12 +120,13 @@ def _by_account(call: Call, work: Work, order: list[Candidate], pinned: str | No
     return in_order(order, makers, conversation(call, work.body, history), move_routes=move)
 
 
-async def _circumstances(call: Call, work: Work, needs: Needs, *, counting: bool) -> Circumstances:
+async def _circumstances(call: Call, work: Work, chosen: Chosen) -> Circumstances:
     view = await call.services.live.view(work.options.interval)
     warm = call.services.warm.find(conversation(call, work.body, _history(call, work)))
     return Circumstances(
-        needs=needs,
-        tokens=0 if counting else estimate_body(call.protocol, work.sent),
+        needs=read_needs(call.protocol, work.sent),
+        tokens=chosen.tokens,
+        exact=chosen.exact,
         output=next((work.sent[name] for name in _OUTPUT_LIMITS if type(work.sent.get(name)) is int), None),
         options=work.options,
         snapshot=view.snapshot,

@@ -14,6 +14,7 @@ from headgate.catalog.catalog import Catalog
 from headgate.observe import Observer
 from headgate.providers.auth import Credentials
 from headgate.routing.media import MediaFetcher
+from headgate.routing.rewrites import compiled
 from headgate.routing.transport import Transport
 from headgate.routing.warm import WarmRoutes
 from headgate.settings import Settings
@@ -25,6 +26,7 @@ from headgate.storage.continuations import Continuations
 from headgate.storage.logs import LogStore
 from headgate.storage.metrics import MetricsStore
 from headgate.storage.secrets import Secrets
+from headgate.storage.sessions import Sessions
 from headgate.storage.table import Table
 from headgate.storage.turns import TurnStore
 from headgate.web.live import Live
@@ -62,6 +64,10 @@ class Services:
         self.keys = KeyStore(Table(self.dynamodb, settings.control_table))
         self.warm = WarmRoutes()
         self.live = Live(MetricsStore(Table(self.dynamodb, settings.metrics_table)), self._metrics_unreachable)
+        self.sessions = Sessions(state)
+        self.model_rewrites, problems = compiled(settings.model_aliases)
+        for problem in problems:
+            self.observer.logger.error(problem)
         self.turns = TurnStore(state, settings.state_ttl, blobs)
         self.continuations = Continuations(state)
         self.call_signatures = CallSignatures(state)

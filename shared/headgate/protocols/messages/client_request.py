@@ -45,7 +45,18 @@ _UNDERSTOOD = frozenset(
             "top_k",
         ),
         *("stop_sequences", "thinking", "output_config", "output_format", "metadata", "cache_control", "provider"),
-        *("thread", "routing", "service_tier", "diagnostics", "betas", "user_profile_id", "workspace_id"),
+        *(
+            "thread",
+            "routing",
+            "session_id",
+            "extra_body",
+            "request_context_tokens",
+            "service_tier",
+            "diagnostics",
+            "betas",
+            "user_profile_id",
+            "workspace_id",
+        ),
     )
 )
 

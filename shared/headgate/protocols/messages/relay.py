@@ -21,7 +21,7 @@ from headgate.protocols.messages.usage import merge_usage, read_usage
 from headgate.protocols.sse import frame, parse_frame
 from headgate.usage import Usage
 
-_GATEWAY_FIELDS = ("provider", "thread", "routing")
+_GATEWAY_FIELDS = ("provider", "thread", "routing", "session_id", "extra_body", "request_context_tokens")
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _HOT = b"content_block_delta"
 

@@ -27,6 +27,8 @@ _OURS = frozenset(
         "provider",
         "session_id",
         "agent",
+        "extra_body",
+        "request_context_tokens",
         "previous_response_id",
         "cache_control",
         # Documented as accepted without effect; at the upstream they would have one.
