@@ -98,9 +98,9 @@ def test_the_output_asked_for_needs_room_too():
 
 
 def test_an_estimate_refuses_only_what_surely_does_not_fit():
-    assert fitting([offer("openai", window=1000)], 1600, None, [])
-    with pytest.raises(GatewayError, match="about 1700 input tokens"):
-        fitting([offer("openai", window=1000)], 1700, None, [])
+    assert fitting([offer("openai", window=1000)], 2400, None, [])
+    with pytest.raises(GatewayError, match="about 2600 input tokens"):
+        fitting([offer("openai", window=1000)], 2600, None, [])
 
 
 # ---------------------------------------------------------------- health

@@ -20,8 +20,9 @@ from headgate.routing.options import DEFAULT_OPTIONS, RoutingOptions
 from headgate.routing.race import Leg
 from headgate.routing.ranking import explored, kept_warm, price_of, ranked
 
-SURELY = 0.6
-"""Our token estimates err upwards: a text has at least this share of its estimate. Only a request that would not fit
+SURELY = 0.4
+"""Our token estimates err upwards, for some languages by more than double: a text has at least this share of its
+estimate. Only a request that would not fit
 even then is refused."""
 
 BreakerKey = tuple[str, str, str]

@@ -35,6 +35,9 @@ async def answer(call: Call, work: Work) -> Response:
     """Serve ``work``. Raises GatewayError while nothing has been sent."""
     try:
         call.decision = await routes_for(call, work)
+        if any(each.leaf is not None and each.leaf.thinker for each in call.decision.order):
+            # What a thinker says is kept for the session, so it must be put together.
+            work.reply_extra["keep"] = True
         exchange = Exchange(call, work, call.decision)
         return await (exchange.stream() if work.stream else exchange.json())
     except BaseException:

@@ -52,6 +52,9 @@ _READ = frozenset(
         "store",
         "previous_response_id",
         "routing",
+        "session_id",
+        "extra_body",
+        "request_context_tokens",
     ]
 )
 _WITHOUT_EFFECT = frozenset(
