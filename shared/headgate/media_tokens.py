@@ -145,7 +145,9 @@ def _jpeg(head: bytes) -> tuple[int, int] | None:
     while place + 9 <= len(head) and head[place] == 0xFF:
         marker = head[place + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(head[place + 7 : place + 9], "big"), int.from_bytes(head[place + 5 : place + 7], "big")
+            return int.from_bytes(head[place + 7 : place + 9], "big"), int.from_bytes(
+                head[place + 5 : place + 7], "big"
+            )
         place += 2 + int.from_bytes(head[place + 2 : place + 4], "big")
     return None
 

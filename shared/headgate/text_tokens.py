@@ -80,8 +80,8 @@ def family_of(model: str) -> str | None:
     name = model.lower()
     if "claude" in name:
         version = re.search(r"claude-[a-z]+-(\d)(?:[-.](\d)(?!\d))?", name)
-        numbers = (int(version[1]), int(version[2] or 0)) if version else (3, 0)
-        return "claude_new" if numbers >= (4, 7) or "fable" in name or "mythos" in name else "claude"
+        number = int(version[1]) * 10 + int(version[2] or 0) if version else 30
+        return "claude_new" if number >= 47 or "fable" in name or "mythos" in name else "claude"
     name = name.rpartition("/")[2]
     if re.match(r"gpt-(4o|4\.|[5-9]|oss)|o\d|chatgpt-4o|codex", name):
         return "gpt"
@@ -93,7 +93,7 @@ def family_of(model: str) -> str | None:
 
 _FAMILIES = (
     ("gemini", r"(google\.)?(gemini|gemma)"),
-    ("llama", r"((us|eu)\.)?(meta[.-])?llama-?[34]"),
+    ("llama", r"((us|eu)\.)?(meta[.-])?llama-?3"),
     ("mistral", r"(mistral\.)?(open-)?(mi[sx]tral|codestral|devstral|magistral|pixtral|ministral|voxtral)"),
 )
 

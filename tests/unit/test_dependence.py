@@ -6,7 +6,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "shared" / "headgate"
 
 # Later may import earlier, never the other way round.
-CORE = {"conversation", "events", "fold", "losses", "errors", "usage", "tokens"}
+CORE = {"conversation", "events", "fold", "losses", "errors", "usage", "tokens"} | {
+    "text_tokens",
+    "token_rates",
+    "media_tokens",
+}
 ORDER = ["core", "protocols", "providers", "catalog", "routing", "web"]
 # These stand beside the chain: they may use the core (and what is listed), and only web, cli joins them.
 BESIDE = {"storage": {"core", "settings"}, "access": {"core", "settings", "storage"}}

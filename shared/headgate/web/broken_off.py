@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from headgate.conversation import Request
-from headgate.errors import GatewayError
 from headgate.protocols.sse import parse_frame
-from headgate.tokens import estimate_request, estimate_text
+from headgate.tokens import estimate_text
 from headgate.usage import Usage
 
 KEPT = 2_000
@@ -23,10 +21,11 @@ KEPT = 2_000
 
 class Streamed:
     """Looks on while an answer is streamed. ``text_of`` gives what the answer says in a piece, which is only asked
-    when the answer has broken off."""
+    when the answer has broken off. ``family``: of the model that answers."""
 
-    def __init__(self, text_of: Callable[[Any], str]) -> None:
+    def __init__(self, text_of: Callable[[Any], str], family: str | None = None) -> None:
         self._text_of = text_of
+        self._family = family
         self._kept: list[Any] = []
         self._pieces = 0
 
@@ -41,7 +40,7 @@ class Streamed:
         if not self._kept:
             return 0
         text = "".join(map(self._text_of, self._kept))
-        return estimate_text(text) * self._pieces // len(self._kept)
+        return estimate_text(text, self._family) * self._pieces // len(self._kept)
 
 
 def broken_off(known: Usage, input_tokens: int, output_tokens: int) -> Usage:
@@ -52,15 +51,6 @@ def broken_off(known: Usage, input_tokens: int, output_tokens: int) -> Usage:
         output_total=max(known.output_total, output_tokens),
         estimated=True,
     )
-
-
-def input_tokens(sent: Mapping[str, Any], read: Callable[[], Request]) -> int:
-    """Input tokens of a request that was relayed, estimated. ``read`` gives it in the neutral form; what that form
-    has no place for is counted as the text of the JSON ``sent``."""
-    try:
-        return estimate_request(read())
-    except GatewayError:
-        return estimate_text(json.dumps(sent, ensure_ascii=False, default=str))
 
 
 def frame_text(said: Callable[[Mapping[str, Any]], Iterable[object]]) -> Callable[[bytes], str]:

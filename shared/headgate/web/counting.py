@@ -14,7 +14,7 @@ from headgate.providers.counting import count_request, counted
 from headgate.routing.affinity import rejects_reasoning
 from headgate.routing.candidates import Candidate
 from headgate.routing.transport import UpstreamFailure
-from headgate.tokens import estimate_request
+from headgate.tokens import estimate_request, family_of
 from headgate.web.call import Call
 from headgate.web.exchange import Work, candidates_for
 from headgate.web.headers import upstream_headers
@@ -31,7 +31,7 @@ async def count_input(call: Call, model: str, sent: Mapping[str, Any], providers
         tokens = await _ask(call, candidate, sent, request)
         if tokens is not None:
             return tokens, True
-    return estimate_request(request), False
+    return estimate_request(request, family_of(candidate.route.model)), False
 
 
 async def _ask(call: Call, candidate: Candidate, sent: Mapping[str, Any], request: Request) -> int | None:

@@ -36,9 +36,9 @@ from headgate.routing.candidates import (
 from headgate.routing.transport import UpstreamFailure, UpstreamStream
 from headgate.settings import Timeouts
 from headgate.storage.aws import StoreFault, StoreUnavailable
-from headgate.tokens import estimate_request
+from headgate.tokens import estimate_body, estimate_request, family_of
 from headgate.usage import cost
-from headgate.web.broken_off import Streamed, broken_off, frame_text, input_tokens
+from headgate.web.broken_off import Streamed, broken_off, frame_text
 from headgate.web.call import Call, json_response
 from headgate.web.conversation_keys import cache_key, conversation
 from headgate.web.headers import body_betas, rate_limits, upstream_headers
@@ -251,9 +251,10 @@ class Exchange:
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload)
         self._announce([*losses, *refused])
         stream = await self._post(candidate, payload, stream=self._work.stream)
-        reply, streamed, sent = self._reply(candidate), Streamed(frame_text(side.said)), self._work.sent
+        family, sent, reply = family_of(candidate.route.model), self._work.sent, self._reply(candidate)
+        streamed = Streamed(frame_text(side.said), family)
         reply.broken_off = lambda usage: broken_off(
-            usage, usage.input_total or input_tokens(sent, lambda: self._read(unseal)[0]), streamed.tokens()
+            usage, usage.input_total or estimate_body(candidate.protocol, sent, family), streamed.tokens()
         )
         return RelayServing(stream, side.relay(reply, target), streamed)
 
@@ -280,10 +281,11 @@ class Exchange:
         payload, refused = fit_body(candidate.access.provider, candidate.protocol, payload, betas)
         self._announce([*read_losses, *losses, *refused])
         reply = self._reply(candidate, choice)
-        reply.input_estimate = estimate_request(request)
+        family = family_of(target.model)
+        reply.input_estimate = estimate_request(request, family)
         stream = await self._post(candidate, payload, stream=True)
         reader, writer = side.reader(target, names, **options), client_side(self._call.protocol).writer(reply)
-        return TranslatedServing(stream, reader, writer, side.splitter(), reply.input_estimate)
+        return TranslatedServing(stream, reader, writer, side.splitter(), reply.input_estimate, family)
 
     def _read(self, unseal: Unseal) -> tuple[Request, list[Loss]]:
         return client_side(self._call.protocol).read_request(self._work.sent, unseal)

@@ -185,7 +185,7 @@ class RelayServing:
 
 class TranslatedServing:
     """Different protocols: upstream frames to events to the client's frames. ``input_estimate``: input tokens, for an
-    answer that breaks off before the upstream has said what it used."""
+    answer that breaks off before the upstream has said what it used; ``family`` of models, for its output."""
 
     def __init__(
         self,
@@ -194,6 +194,7 @@ class TranslatedServing:
         writer: Writer,
         splitter: Splitter | None = None,
         input_estimate: int = 0,
+        family: str | None = None,
     ) -> None:
         self._stream = stream
         self._reader = reader
@@ -202,7 +203,7 @@ class TranslatedServing:
         self._held: list[Event] = []
         self._usage = Usage()
         self._usage_is_whole = False
-        self._streamed = Streamed(str)
+        self._streamed = Streamed(str, family)
         self._input_estimate = input_estimate
         self._finished: Finished | None = None
         self._failed: Failed | None = None
