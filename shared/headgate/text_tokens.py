@@ -4,7 +4,8 @@ Text is cut as tokenizers cut it before they look anything up: words with the sp
 punctuation and of white space. A word costs one token plus the likelihood of a cut between each two of its letters
 (``token_rates.CUTS``: ``th`` is rarely cut, ``qk`` mostly); characters of other scripts cost by script. The counts are
 weighted per family of models (``token_rates.RATES``), so that the estimate is not below the real number: for a text of
-200 tokens or more it is at most 5 % under, over all the tokenizers and texts of ``bench/RESULTS.md``.
+200 tokens or more it is at most 5 % under, over the texts and tokenizers of ``bench/RESULTS.md``, which also says where
+new texts came out lower and which families could not be measured.
 
 The cost is a sum over the pieces, so what holds for kinds of text holds for their mixtures. Long text is judged by
 windows spread evenly over it.

@@ -1,4 +1,4 @@
-"""The numbers of the token estimate: fitted to real tokenizers once, by hand of a linear programme, on prose in some
+"""The numbers of the token estimate: fitted to real tokenizers once, by a linear programme, on prose in some
 ninety languages, source code, configuration, logs and random strings; ``bench/RESULTS.md`` has the errors.
 """
 
