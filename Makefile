@@ -16,7 +16,7 @@ test: $(VENV)/.test check
 check: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
 
-# SECTIONS: some of those that `python -m bench --help` names. litellm installs what it compares with under build/.
+# SECTIONS: some of those that `python -m bench --help` names. litellm and tokens install what they compare with under build/.
 bench: $(VENV)/.test
 	@$(BIN)/python -m bench $(SECTIONS)
 

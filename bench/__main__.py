@@ -9,7 +9,7 @@ import platform
 import time
 from pathlib import Path
 
-from bench import codecs, comparison, growth, requests, startup, stores, streams
+from bench import codecs, comparison, growth, requests, startup, stores, streams, tokens
 from bench.rig import ROOT, rig
 from bench.rows import Row
 
@@ -21,9 +21,10 @@ _SECTIONS = {
     "streams": (streams.measure, 5),
     "litellm": (comparison.measure, 3),
     "growth": (growth.measure, 15),
+    "tokens": (tokens.measure, 15),
 }
-# The one downloads what it compares with, the other needs the history.
-_ON_DEMAND = {"litellm", "growth"}
+# Two download what they compare with, one needs the history.
+_ON_DEMAND = {"litellm", "growth", "tokens"}
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument(
         "sections",
         nargs="*",
-        help=f"some of {', '.join(_SECTIONS)}; by default all but {' and '.join(sorted(_ON_DEMAND))}",
+        help=f"some of {', '.join(_SECTIONS)}; by default all but {', '.join(sorted(_ON_DEMAND))}",
     )
     parser.add_argument("--quick", action="store_true", help="a fifth of the repetitions")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json", help="where the JSON goes")

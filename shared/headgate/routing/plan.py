@@ -22,8 +22,7 @@ from headgate.routing.ranking import explored, kept_warm, price_of, ranked
 
 SURELY = 0.4
 """Our token estimates err upwards, for some languages by more than double: a text has at least this share of its
-estimate. Only a request that would not fit
-even then is refused."""
+estimate. Only a request that would not fit even then is refused."""
 
 BreakerKey = tuple[str, str, str]
 """(provider, model slug, feature class, or ``@`` and a credential's public id)."""
