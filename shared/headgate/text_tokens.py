@@ -4,12 +4,8 @@ Text is cut as tokenizers cut it before they look anything up: words with the sp
 punctuation and of white space. A word costs one token plus the likelihood of a cut between each two of its letters
 (``token_rates.CUTS``: ``th`` is rarely cut, ``qk`` mostly); characters of other scripts cost by script. The counts are
 weighted per family of models (``token_rates.RATES``), so that the estimate is not below the real number: for a text of
-<<<<<<< HEAD
-200 tokens or more it is at most 5 % under, over all the tokenizers and texts of ``bench/RESULTS.md``.
-=======
 200 tokens or more it is at most 5 % under, over the texts and tokenizers of ``bench/RESULTS.md``, which also says where
 new texts came out lower and which families could not be measured.
->>>>>>> refs/heads/estimator
 
 The cost is a sum over the pieces, so what holds for kinds of text holds for their mixtures. Long text is judged by
 windows spread evenly over it.
@@ -25,15 +21,9 @@ from functools import lru_cache
 
 from headgate.token_rates import COMMON, CUTS, RATES
 
-<<<<<<< HEAD
-SAMPLED = 12_000
-"""Characters that are looked at in a longer text, or a tenth of it where that is more."""
-_WINDOW, _NEAR = 60, 12
-=======
 SAMPLED = 6_000
 """Characters that are looked at in a longer text, or a twentieth of it where that is more."""
 _WINDOW, _NEAR = 40, 12
->>>>>>> refs/heads/estimator
 # What is seen can be up to 3 % cheaper than the rest, even of text that is a medley of ninety languages.
 _UNSEEN = 1.02
 # A word's own cost, and that of a pair with a letter beyond a to z.
@@ -110,17 +100,10 @@ _FAMILIES = (
 
 
 def _sample(text: str) -> str:
-<<<<<<< HEAD
-    """A tenth of ``text``, at least ``SAMPLED`` characters, from all over it: a window from each of equal stretches,
-    at changing places in them, so that a text with a period is not met at one phase. Windows start and end at a
-    space where one is near, because half a word costs as much as a whole one."""
-    stretches = max(SAMPLED, len(text) // 10) // _WINDOW
-=======
     """A twentieth of ``text``, at least ``SAMPLED`` characters, from all over it: a window of each of equal stretches,
     at changing places in them, so that a text with a period is not met at one phase. Windows start and end at a
     space where one is near, because half a word costs as much as a whole one."""
     stretches = max(SAMPLED, len(text) // 20) // _WINDOW
->>>>>>> refs/heads/estimator
     stretch = len(text) / stretches
     room = max(1, int(stretch) - _WINDOW)
     windows: list[str] = []

@@ -1,19 +1,11 @@
-<<<<<<< HEAD
-"""The numbers of the token estimate: fitted to real tokenizers once, by hand of a linear programme, on prose in some
-=======
 """The numbers of the token estimate: fitted to real tokenizers once, by a linear programme, on prose in some
->>>>>>> refs/heads/estimator
 ninety languages, source code, configuration, logs and random strings; ``bench/RESULTS.md`` has the errors.
 """
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-# Ordinary words of English prose and of source code, which are one token each in every tokenizer that was measured.
-=======
 # Ordinary words of English prose and of source code: one token each, with the space before them, in the six byte-pair
 # vocabularies that were measured (Mistral's SentencePiece model, of 32,000 tokens, was not asked).
->>>>>>> refs/heads/estimator
 _COMMON = """
 above absolute accept accurate action actions actually add added additional address addresses after against algorithm
 alias almost already also although always analysis and annotated annotation annotations annual another answer answers
