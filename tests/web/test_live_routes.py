@@ -49,9 +49,9 @@ def gateway(gateway_backends: Backends, tmp_path: Path) -> Iterator[Callable[...
         yield start
 
 
-def ask(running: Origin, text: str, **headers: str) -> httpx.Response:
+def ask(running: Origin, text: str, *, stream: bool = False, **headers: str) -> httpx.Response:
     """A conversation of its own, which no route has in its prompt cache."""
-    body = {"model": "own-pair", "messages": [{"role": "user", "content": f"{text} {uuid.uuid4()}"}]}
+    body = {"model": "own-pair", "messages": [{"role": "user", "content": f"{text} {uuid.uuid4()}"}], "stream": stream}
     return running.post("/v1/chat/completions", body, headers=headers)
 
 
@@ -102,8 +102,8 @@ def test_a_route_that_fails_is_left_out(gateway: Callable[..., Gateway]) -> None
 
 def test_an_impatient_caller_takes_no_route_from_the_others(gateway: Callable[..., Gateway]) -> None:
     running, name = gateway()
-    for _ in range(5):
-        answer = ask(running, "[[slow-headers:1]]", **{"x-headgate-timeout-ms": "150"})
+    for n in range(10):
+        answer = ask(running, "[[slow-headers:1]]", stream=n % 2 == 0, **{"x-headgate-timeout-ms": "150"})
         assert answer.status_code == 504, answer.text
     assert route_of(ask(running, "[[say:yes]]")) == ("openai", "1")
     assert list(counted(running, name, 1)) == [("openai", "own-pair")]
