@@ -81,13 +81,15 @@ class MemoryTable(Table):
         old = rows.get(key[1])
         _check(condition, old, names, values)
         names, values = names or {}, values or {}
-        new = {"pk": key[0], "sk": key[1]} if old is None else dict(old)
+        seen: Item = old or {}
+        changes: Item = {}
         for clause, name, operand in _update(expression):
             name = names[name] if name[0] == "#" else name
             # Every operand sees the item as it was.
-            value = values[operand] if isinstance(operand, str) else operand(old or {}, names, values)
-            new[name] = value if clause == "SET" else (old or {}).get(name, 0) + value
-        rows[key[1]] = new
+            value = values[operand] if isinstance(operand, str) else operand(seen, names, values)
+            changes[name] = value if clause == "SET" else seen.get(name, 0) + value
+        new = rows.setdefault(key[1], {"pk": key[0], "sk": key[1]})
+        new.update(changes)
         return dict(new) if returns == "ALL_NEW" else {}
 
     async def delete(

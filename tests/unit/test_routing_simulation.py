@@ -54,7 +54,7 @@ class Upstream:
         return None, 200, self.seconds * draw.lognormvariate(0, 0.3)
 
 
-@dataclass
+@dataclass(slots=True)
 class Served:
     """A request that is over. ``at``: when it came, seconds from the start. ``calls``: (provider, whether it answered,
     when it was over)."""

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dev.embedded_dynamodb import EmbeddedDynamoDB
 from headgate.storage.aws_json import AwsJson
@@ -20,6 +22,7 @@ from headgate.storage.metrics_rows import (
     PACKED_LIMIT,
     Collected,
     Counts,
+    Route,
     granularity,
     increments,
     pack,
@@ -187,6 +190,43 @@ def busy(routes: int) -> Collected:
         return Counts(numbers, histograms, {"text": (900, 890), "tools": (100, 95)})
 
     return Collected(86_400, NOON, {("provider", f"some-model-{n}"): one(10_000 + n) for n in range(routes)})
+
+
+NUMBERS = st.integers(0, 10**12)
+COUNTS = st.builds(
+    Counts,
+    st.dictionaries(st.sampled_from(["requests", "latency_ms", "input_tokens"]), NUMBERS),
+    st.dictionaries(st.sampled_from("lef"), st.dictionaries(st.integers(0, 190), st.integers(1, 10**9), min_size=1)),
+    st.dictionaries(st.sampled_from(["text", "media+tools"]), st.tuples(NUMBERS, NUMBERS)),
+)
+ROUTES = st.dictionaries(st.tuples(st.sampled_from(["openai", "azure"]), st.text(min_size=1)), COUNTS, max_size=5)
+
+
+@given(ROUTES, st.floats(0, 2e9))
+def test_what_is_unpacked_is_what_was_packed(routes: dict[Route, Counts], at: float) -> None:
+    collected = Collected(900, at, routes)
+    assert unpack(pack(collected)) == collected
+
+
+@given(st.lists(st.tuples(st.sampled_from([ROUTE, ("azure", "a/b")]), COUNTS), min_size=1, max_size=6))
+def test_what_is_collected_is_the_sum_of_what_was_recorded(recorded: list[tuple[Route, Counts]]) -> None:
+    async def run() -> Collected:
+        store = MetricsStore(MemoryTable(delay=None), Clock())
+        for route, each in recorded:
+            await store.record({route: each})
+        return await store.collect(900)
+
+    found = asyncio.run(run()).routes
+    for route in {route for route, _ in recorded}:
+        parts = [each for at, each in recorded if at == route]
+        counts = found.get(route, Counts())
+        for name in {name for part in parts for name in part.numbers}:
+            assert counts.numbers.get(name, 0) == sum(part.numbers.get(name, 0) for part in parts)
+        for name in {name for part in parts for name in part.histograms}:
+            assert sum(counts.histograms[name].values()) == sum(sum(p.histograms.get(name, {}).values()) for p in parts)
+        for name in {name for part in parts for name in part.classes}:
+            pairs = [part.classes.get(name, (0, 0)) for part in parts]
+            assert counts.classes[name] == (sum(calls for calls, _ in pairs), sum(good for _, good in pairs))
 
 
 def test_a_snapshot_of_hundreds_of_routes_fits_an_item() -> None:

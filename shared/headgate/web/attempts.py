@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 from headgate.routing.attempt import CANCELLED, Attempt, first_success
 from headgate.routing.candidates import Candidate
 from headgate.routing.plan import Decision, breaker_keys, feature_class
 from headgate.routing.race import first_to_speak
-from headgate.routing.transport import UpstreamFailure
+from headgate.routing.transport import FailureKind, UpstreamFailure
 from headgate.usage import Usage, cost
 from headgate.web.call import Call
 from headgate.web.opening import Opened, Opener, credentials_failed
@@ -71,9 +72,17 @@ def sample_of(call: Call, candidate: Candidate, attempt: Attempt, failure: Upstr
         feature_class(call.decision.needs),
         candidate.access.id,
         ok=False,
-        kind="credential" if credentials_failed(failure) else failure.kind,
+        kind=_kind(call, failure),
         status=failure.status,
         retry_after=failure.error.retry_after,
         started=call.at_ms / 1000 + attempt.started - call.started,
         latency_ms=attempt.duration_ms,
     )
+
+
+def _kind(call: Call, failure: UpstreamFailure) -> FailureKind | Literal["credential", "cancelled"]:
+    """How a call failed, as far as its route is concerned. Google refuses a key with a 400; and whoever gives a
+    provider a millisecond must not take its route away from everybody."""
+    if credentials_failed(failure) or failure.error.code == "invalid_api_key":
+        return "credential"
+    return "cancelled" if failure.kind == "timeout" and call.out_of_time else failure.kind

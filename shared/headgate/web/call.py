@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Request
 from starlette.background import BackgroundTask
@@ -40,7 +40,7 @@ from headgate.web.services import Services
 @dataclass(slots=True)
 class Call:
     """The state of one request while it is served. Times: ``at_ms`` Unix milliseconds, ``started`` perf_counter,
-    ``timeout`` the caller's limit in seconds."""
+    ``timeout`` the caller's limit in seconds. ``defect``: the answer broke off by a fault of the gateway's own."""
 
     services: Services
     request: Request
@@ -52,6 +52,7 @@ class Call:
     started: float = field(default_factory=time.perf_counter)
     first_byte: float | None = None
     timeout: float | None = None
+    defect: bool = False
     status: int = 0
     error: GatewayError | None = None
     candidate: Candidate | None = None
@@ -99,6 +100,11 @@ class Call:
         if self.timeout is not None:
             left = min(left, max(0.001, self.started + self.timeout - time.perf_counter()))
         return left
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the caller's own limit has passed: a call that ends then was not slow by anybody else's measure."""
+        return self.timeout is not None and time.perf_counter() >= self.started + self.timeout
 
     def route_headers(self) -> dict[str, str]:
         """Which route served and what was dropped."""
@@ -185,7 +191,7 @@ class Call:
             feature_class(self.decision.needs),
             self.candidate.access.id,
             ok=self.error is None,
-            kind="" if self.error is None else "stream",
+            kind=self._broken_by(),
             status=200,
             started=self.at_ms / 1000 + attempt.started - self.started,
             latency_ms=(ended - attempt.started) * 1000,
@@ -195,6 +201,12 @@ class Call:
             output_tokens=self.usage.output_total,
         )
         return [*self.samples, served]
+
+    def _broken_by(self) -> Literal["", "stream", "cancelled"]:
+        """What ended the answer of the route that served: nothing, the provider, or ourselves."""
+        if self.error is None:
+            return ""
+        return "cancelled" if self.out_of_time or self.defect else "stream"
 
     def _publish(self, row: LogRow) -> None:
         values: dict[str, tuple[float, Unit]] = {

@@ -128,6 +128,7 @@ class Exchange:
         except Exception as error:  # the client must get the protocol's error event, whatever broke
             call.services.observer.logger.exception("defect while streaming")
             call.error = error if isinstance(error, GatewayError) else server_error()
+            call.defect = call.error is not error
             closing = serving.fail(call.error)
             call.usage, call.cost_pico = serving.usage, call.price(serving.usage)
             yield closing

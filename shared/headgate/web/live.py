@@ -256,8 +256,9 @@ class Live:
 
     async def _settled(self, samples: list[Sample]) -> None:
         await self._store.record(counts_of(samples))
-        # They began before, while the request went on to another route.
-        await asyncio.gather(*self._tasks)
+        if self._tasks:
+            # They began before, while the request went on to another route.
+            await asyncio.gather(*self._tasks)
         await self._refresh()
 
     async def _guarded(self, work: Awaitable[None]) -> None:

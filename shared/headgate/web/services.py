@@ -74,10 +74,6 @@ class Services:
         self.logs = LogStore(
             Table(self.dynamodb, settings.logs_table), settings.log_ttl, body_limit=settings.max_logged_body_bytes
         )
-        self.live = Live(
-            MetricsStore(Table(self.dynamodb, settings.metrics_table)),
-            report=lambda fault: self.observer.logger.error("metrics table not usable", extra={"reason": fault}),
-        )
 
     def _caller(self, service: str, environ: Mapping[str, str]) -> Caller:
         region = self.settings.region
@@ -127,7 +123,6 @@ class Services:
         self.keys.clear()
         self.credentials.clear()
         self.warm.clear()
-        self.live.clear()
         self.live.clear()
 
     async def stop(self) -> None:
