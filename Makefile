@@ -11,7 +11,7 @@ run: $(VENV)/.run
 	@$(BIN)/python -m dev.serve
 
 test: $(VENV)/.test check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python

@@ -31,7 +31,7 @@ from headgate.storage.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 
 ROUTES = {
-    "responses": ("/v1/responses",),
+    "responses": ("/v1/responses", "/v1/routes"),
     "chat_completions": ("/v1/chat/completions",),
     "messages": ("/v1/messages",),
     "models": ("/",),
