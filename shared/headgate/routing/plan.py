@@ -164,7 +164,8 @@ def healthy(
         shut = next((breaker for _, breaker in found if breaker.open(now)), None)
         if shut is not None:
             seconds = max(shut.open_until, shut.probe_until) - now
-            out.append(Dropped(each.label, "health", f"{shut.failures} failures in a row, {seconds:.0f} s to go"))
+            why = f"{shut.failures} failures in a row" if shut.failures else "its provider asked for a pause"
+            out.append(Dropped(each.label, "health", f"{why}, {seconds:.0f} s to go"))
             continue
         kept.append(each)
         probes |= {key for key, breaker in found if breaker.half_open(now)}

@@ -184,7 +184,9 @@ class Call:
         """What the request's upstream calls say of their routes: those that failed, and the one that served."""
         if self.candidate is None or self.decision is None or not self.attempts:
             return self.samples
-        attempt, ended = self.attempts[-1], time.perf_counter()
+        # Of a race the winner need not be the last that was begun.
+        attempt = next((each for each in reversed(self.attempts) if each.status == 200), self.attempts[-1])
+        ended = time.perf_counter()
         served = Sample(
             self.candidate.route.provider,
             self.candidate.model.slug,
