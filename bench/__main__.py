@@ -9,12 +9,13 @@ import platform
 import time
 from pathlib import Path
 
-from bench import codecs, comparison, growth, requests, startup, stores, streams, tokens
+from bench import codecs, comparison, growth, requests, routing, startup, stores, streams, tokens
 from bench.rig import ROOT, rig
 from bench.rows import Row
 
 _SECTIONS = {
     "codecs": (codecs.measure, 7),
+    "routing": (routing.measure, 15),
     "stores": (stores.measure, 150),
     "start": (startup.measure, 7),
     "requests": (requests.measure, 150),

@@ -34,6 +34,17 @@ def test_the_codecs_are_measured_for_every_pair(tmp_path: Path):
     assert [row["client"] == row["upstream"] for row in rows] == [row["kind"] == "relay" for row in rows]
 
 
+def test_routing_decisions_are_measured_with_all_that_they_depend_on(tmp_path: Path):
+    out = tmp_path / "bench.json"
+    command = [sys.executable, "-m", "bench", "routing", "--quick", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(out.read_text())["routing_us_per_decision"]
+    assert len(rows) == 8 and {row["candidates"] for row in rows} == {"10 routes x 5 accounts", "50 routes"}
+    assert all(0 < row["best_us"] <= row["p50_us"] for row in rows)
+    assert sum("p95, 7 breakers, 4 needs" in row["decision"] for row in rows) == 6
+
+
 STREAMS: dict[Protocol, list[str]] = {
     "responses": [
         'data: {"type":"response.created"}',

@@ -63,13 +63,15 @@ class Route:
             return replace(self, model=own, quirks=quirks)
         if access.only_named:
             return None
-        profile = choose(self.profiles, access.profile, access.settings.get("region", ""))
+        # Most routes are reached as they stand; asking for a profile or making a copy of each would take most of the
+        # time of a routing decision.
+        profile = choose(self.profiles, access.profile, access.settings.get("region", "")) if self.profiles else None
         if profile is not None:
             price = self.profiles[profile] or self.price
             return replace(self, model=f"{profile}.{self.model}", price=price, quirks=quirks)
         if self.needs_profile:
             return None
-        return replace(self, quirks=quirks)
+        return self if quirks == self.quirks else replace(self, quirks=quirks)
 
     def target(self) -> Target:
         """What the protocol writers need to know of this route."""

@@ -66,7 +66,7 @@ def _asked(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             code="unknown_parameter",
         )
     endpoint, request = body.get("endpoint", "/v1/responses"), body.get("request")
-    if endpoint not in _ENDPOINTS:
+    if not isinstance(endpoint, str) or endpoint not in _ENDPOINTS:
         raise invalid_request(f"endpoint must be one of {', '.join(_ENDPOINTS)}.", param="endpoint")
     if not isinstance(request, dict):
         raise invalid_request("request must be the JSON object to be explained.", param="request", code="invalid_type")

@@ -207,6 +207,7 @@ class TranslatedServing:
         self._input_estimate = input_estimate
         self._finished: Finished | None = None
         self._failed: Failed | None = None
+        self._cause: UpstreamFailure | None = None
         self._signed: dict[str, Sealed] = {}
 
     @property
@@ -253,6 +254,7 @@ class TranslatedServing:
                 yield self._noted(self._reader.end())
         except UpstreamFailure as failure:
             if not (self._finished or self._failed):
+                self._cause = failure
                 yield self._noted([Failed(failure.error)])
 
     async def frames(self) -> AsyncIterator[tuple[bytes, bool]]:
@@ -322,7 +324,9 @@ class TranslatedServing:
         return self._writer.body()
 
     def raise_failure(self) -> None:
-        """Raise UpstreamFailure where the upstream broke off."""
+        """Raise UpstreamFailure where the upstream broke off: a timeout stays one."""
+        if self._cause is not None:
+            raise self._cause
         if self._failed is not None:
             raise UpstreamFailure("stream", self._failed.error, move_on=True, status=self._stream.status)
 
