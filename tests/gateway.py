@@ -19,12 +19,10 @@ Upstream = Literal["responses", "chat_completions", "messages"]
 
 # Which origin and which model reach a given upstream protocol. The OpenAI row speaks two protocols; a setting that
 # operators of compatible servers use as well leaves it one.
-# No third provider may take over what one of these two refuses.
-_TWO = {"HEADGATE_PROVIDERS": "openai,anthropic"}
 UPSTREAMS: dict[Upstream, tuple[dict[str, str], str]] = {
-    "responses": ({"HEADGATE_OPENAI_PROTOCOLS": "responses", **_TWO}, "gpt-4o-mini"),
-    "chat_completions": ({"HEADGATE_OPENAI_PROTOCOLS": "chat_completions", **_TWO}, "gpt-4o-mini"),
-    "messages": (_TWO, "claude-haiku-4-5"),
+    "responses": ({"HEADGATE_OPENAI_PROTOCOLS": "responses"}, "gpt-4o-mini"),
+    "chat_completions": ({"HEADGATE_OPENAI_PROTOCOLS": "chat_completions"}, "gpt-4o-mini"),
+    "messages": ({}, "claude-haiku-4-5"),
 }
 
 
