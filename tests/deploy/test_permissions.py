@@ -18,6 +18,7 @@ GATEWAY = {
     ("dynamodb:PutItem", "LogsTable.Arn"),
     ("dynamodb:PutItem", "StateTable.Arn"),
     ("dynamodb:BatchGetItem", "StateTable.Arn"),
+    ("dynamodb:UpdateItem", "StateTable.Arn"),
     *((f"dynamodb:{action}", "MetricsTable.Arn") for action in ("Query", "UpdateItem", "PutItem", "DeleteItem")),
 }
 CONVERSATIONS = {
@@ -121,10 +122,12 @@ def test_a_switch_grants_what_it_needs_and_no_more(
     assert added == (everyone if function == "ModelsFunction" else inference | everyone)
 
 
-def test_a_function_without_conversations_sees_signatures_only() -> None:
+def test_a_function_without_conversations_sees_signatures_and_sessions_only() -> None:
     found = statements(render(), "ChatCompletionsFunction")
-    [own] = [each for each in found if _name(_several(each["Resource"])[0]) == "StateTable.Arn"]
-    assert own["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{PREFIX}*"]}}
+    own = [each for each in found if _name(_several(each["Resource"])[0]) == "StateTable.Arn"]
+    assert [each["Condition"] for each in own] == [
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{prefix}*"]}} for prefix in (PREFIX, "session#")
+    ]
 
 
 def test_no_policy_names_everything() -> None:

@@ -139,6 +139,7 @@ def test_the_common_domain_reaches_every_function() -> None:
     assert {entry.get("PathPattern"): origins[entry["TargetOriginId"]] for entry in behaviours} == {
         None: "ModelsFunctionUrl",
         "/v1/responses*": "ResponsesFunctionUrl",
+        "/v1/routes/*": "ResponsesFunctionUrl",
         "/v1/chat/completions*": "ChatCompletionsFunctionUrl",
         "/v1/messages*": "MessagesFunctionUrl",
     }
