@@ -1,7 +1,8 @@
 """A DynamoDB endpoint that answers at once: what is left of a call is the gateway's own cost.
 
 It keeps whole items by table and key and knows what a benchmark run needs: ``PutItem``, ``TransactWriteItems`` with
-puts, ``GetItem``. Conditions are not looked at. ``python -m bench.instant_store`` prints its address and serves until
+puts, ``GetItem``; ``UpdateItem`` and ``Query``, with which the routes' metrics are counted and read, it takes without
+keeping anything. Conditions are not looked at. ``python -m bench.instant_store`` prints its address and serves until
 its standard input ends.
 """
 
@@ -24,7 +25,14 @@ class Store:
 
     def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """What DynamoDB would say. Raises KeyError for an operation that is not known here."""
-        return {"PutItem": self._put, "GetItem": self._get, "TransactWriteItems": self._transact}[operation](request)
+        known = {
+            "PutItem": self._put,
+            "GetItem": self._get,
+            "TransactWriteItems": self._transact,
+            "UpdateItem": lambda _: {},
+            "Query": lambda _: {"Items": [], "Count": 0},
+        }
+        return known[operation](request)
 
     def _put(self, request: dict[str, Any]) -> dict[str, Any]:
         item = request["Item"]
