@@ -193,7 +193,7 @@ def test_its_responses_where_they_are_asked_for(translator: Origin, gateway_back
     assert sent.path == "/huggingface/v1/responses" and sent.body["input"][0]["role"] == "system"
     assert sent.body["reasoning"] == {"effort": "low", "summary": "auto"}
     # What its validator says is handed on.
-    images = [{"type": "input_file", "file_url": "https://example.com/a.pdf"}]
+    images = [{"type": "input_file", "file_url": "https://example.com/a"}]
     wrong = ask(
         translator, "responses", stream, oss, extra={"input": [{"role": "user", "content": images}]}, status=400
     )

@@ -162,7 +162,7 @@ def test_a_pdf_by_address_goes_to_the_vendor_as_data(gateway: Gateway, model: st
 
 @pytest.mark.parametrize("frontend", ["responses", "messages"])
 def test_chat_completions_takes_addresses_of_images_and_data_of_files(chat_only: Gateway, frontend: str):
-    mark = f"chat-{frontend}"
+    mark = f"chat-only-media-{frontend}"
     media = (("image", chat_only.at("/cat.png")), ("file", chat_only.at("/paper")))
     answer = chat_only.post(frontend, asking(frontend, "gpt-4o-mini", f"{mark} [[say:ok]]", *media))
     assert answer.status_code == 200, answer.text

@@ -208,6 +208,7 @@ def test_the_catalogue_is_listed_by_provider_and_author(everyone: Origin):
     listed = everyone.get("/v1/models/providers/grok/models").json()["data"]
     assert "grok-4.3" in {row["id"] for row in listed}
     assert {row["owned_by"] for row in everyone.get("/v1/models/authors/anthropic").json()["data"]} == {"anthropic"}
+    assert everyone.get("/v1/models/auto").json()["slug"] == "claude-sonnet-4-6"
     one = everyone.get("/v1/models/claude-haiku-4-5/providers/aws").json()
     assert one["provider_slug"] == "bedrock" and one["pricing"]["tokens"]["input"]["price"]["USD"] == 1
     assert one == everyone.get("/v1/models/anthropic/claude-haiku-4-5/providers/bedrock/").json()

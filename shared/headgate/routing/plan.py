@@ -116,7 +116,9 @@ def fitting(
     tight: list[Candidate] = []
     for each in candidates:
         route = each.route
-        room = route.context_window - min(output or 0, route.max_output_tokens)
+        # A bound beyond what the model can say is no wish for so much: it will be lowered.
+        asked = output if output is not None and output <= route.max_output_tokens else 0
+        room = route.context_window - asked
         if tokens <= room:
             fits.append(each)
         elif sure <= room:
