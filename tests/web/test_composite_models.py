@@ -147,6 +147,15 @@ def test_parameters_of_a_model_go_to_that_model_only(gate: Origin, vendors: Runn
     assert (first.body["temperature"], second.body["temperature"]) == (0.25, 0.75)
 
 
+def test_a_fallback_is_asked_as_the_client_asked(gate: Origin, vendors: Running):
+    mark = f"fallback-{uuid.uuid4().hex}"
+    vendors.behave("[[fail:500]]", path="/openai", marker=mark)
+    routing = {"model": {"fallbacks": [COMMAND]}}
+    served(gate, "responses", f"{GPT}?temperature=0.25", f"{mark} [[say:x]]", temperature=0.5, routing=routing)
+    first, second = vendors.recorded(marker=mark)
+    assert (first.body["temperature"], second.body["temperature"]) == (0.25, 0.5)
+
+
 def test_a_parameter_that_cannot_be_meant_is_announced(gate: Origin):
     path, body = said("responses", "[[say:x]]", model=f"{GPT}?temperature=9&colour=red")
     answer = gate.post(path, body)

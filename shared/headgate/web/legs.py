@@ -62,9 +62,9 @@ async def chosen_models(call: Call, work: Work, *, counting: bool = False, expla
     name = rewritten(work.model, services.model_rewrites)
     selector = parse_selector(name, lambda text: _known(call, text))
     given = request_tokens(work.body)
-    tokens = given if given is not None else estimate_body(call.protocol, work.sent)
     if counting:
         return Chosen(selector, selector.leaves, 0, True)
+    tokens = given if given is not None else estimate_body(call.protocol, work.sent)
     if not explaining:
         require_stream(selector, work.stream)
     selector = eligible(selector, tokens)

@@ -43,9 +43,10 @@ async def routes_for(call: Call, work: Work, *, counting: bool = False, explaini
     circumstances = await _circumstances(call, work, chosen)
     decisions: list[Decision] = []
     first_error: GatewayError | None = None
-    for leaf in (*chosen.leaves, *(Leaf(name) for name in work.options.fallbacks)):
+    leaves = [(leaf, leaf.model != work.model) for leaf in chosen.leaves]
+    for leaf, own in (*leaves, *((Leaf(name), False) for name in work.options.fallbacks)):
         try:
-            decisions.append(await _of_leaf(call, work, leaf, circumstances))
+            decisions.append(await _of_leaf(call, work, leaf, circumstances, own=own))
         except GatewayError as error:
             if error.code == "model_not_found":
                 raise
@@ -72,7 +73,8 @@ def _legs(chosen: Chosen, decisions: list[Decision]) -> list[Leg]:
     ]
 
 
-async def _of_leaf(call: Call, work: Work, leaf: Leaf, circumstances: Circumstances) -> Decision:
+async def _of_leaf(call: Call, work: Work, leaf: Leaf, circumstances: Circumstances, *, own: bool) -> Decision:
+    """The decision on one model. own: the selector may ask it in a way of its own, which a fallback has not."""
     services, policy = call.services, call.key.policy
     name = f"{leaf.provider}/{leaf.model}" if leaf.provider else leaf.model
     pairs = resolve(name, services.catalog)
@@ -86,7 +88,7 @@ async def _of_leaf(call: Call, work: Work, leaf: Leaf, circumstances: Circumstan
     candidates = await reachable(pairs, services.credentials, call.protocol, name)
     if leaf.instance:
         candidates = _of_instance(candidates, leaf)
-    if work.model != leaf.model:
+    if own:
         candidates = [replace(each, leaf=leaf) for each in candidates]
     pinned = split_name(name)[0] if is_pinned(name, services.catalog) else None
     decision = decide(candidates, replace(circumstances, pinned=pinned))
