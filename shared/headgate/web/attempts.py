@@ -20,7 +20,6 @@ async def open_first(call: Call, decision: Decision, opener: Opener, wait_until:
     """The first route that answers, and its answer. wait_until: the event loop's time until which a provider's
     ``Retry-After`` may be waited for. Raises the GatewayError for the client."""
     kind = feature_class(decision.needs)
-
     live = call.services.live
 
     async def admitted(candidate: Candidate) -> bool:

@@ -21,6 +21,11 @@ def cache_key(call: Call, body: Mapping[str, Any]) -> str:
     return "hg-" + hashlib.sha256(f"{call.owner}\0{source}".encode()).hexdigest()[:40]
 
 
+def history_of(call: Call, sent: Mapping[str, Any]) -> Any:
+    """The messages or items of a request in its client's form."""
+    return sent.get("input" if call.protocol == "responses" else "messages")
+
+
 def conversation(call: Call, body: Mapping[str, Any], history: Any) -> str:
     """What the requests of one conversation have in common and those of two have not: the cache key that the caller
     gave, else the key of its own and how the conversation begins (``history``: its messages)."""

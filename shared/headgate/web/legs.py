@@ -24,6 +24,7 @@ from headgate.storage.aws import StoreFault, StoreUnavailable
 from headgate.storage.sessions import Session
 from headgate.tokens import estimate_body
 from headgate.web.call import Call
+from headgate.web.conversation_keys import history_of
 from headgate.web.work import Work
 
 
@@ -70,7 +71,7 @@ async def chosen_models(call: Call, work: Work, *, counting: bool = False, expla
     selector = eligible(selector, tokens)
     chosen = Chosen(selector, selector.leaves, tokens, given is not None)
     if selector.needs_session and not explaining:
-        history = work.sent.get("input" if call.protocol == "responses" else "messages")
+        history = history_of(call, work.sent)
         chosen.session_id = session_id(call.protocol, call.request.headers, work.body, call.owner, history=history)
         chosen.session = await _session(call, chosen.session_id)
     first = chosen.session is not None and chosen.session.first

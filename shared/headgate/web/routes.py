@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 from headgate.catalog.catalog import split_name
 from headgate.errors import GatewayError, invalid_request
@@ -27,7 +26,7 @@ from headgate.routing.plan import Circumstances, Decision, decide
 from headgate.routing.race import Leg
 from headgate.routing.selectors import Leaf, delays
 from headgate.web.call import Call
-from headgate.web.conversation_keys import conversation
+from headgate.web.conversation_keys import conversation, history_of
 from headgate.web.legs import Chosen, chosen_models
 from headgate.web.work import Work
 
@@ -113,7 +112,7 @@ def _by_account(call: Call, work: Work, order: list[Candidate], pinned: str | No
     """``order`` with the accounts of each route in the conversation's order."""
     if len(order) == 1:
         return order
-    history = _history(call, work)
+    history = history_of(call, work.sent)
     makers = makers_of(history, call.unseal, frozenset(each.route.provider for each in order))
     # Reasoning is worth another route than the first; a prompt cache alone is not, and neither overrules the caller.
     move = bool(makers) and pinned is None
@@ -124,7 +123,7 @@ def _by_account(call: Call, work: Work, order: list[Candidate], pinned: str | No
 
 async def _circumstances(call: Call, work: Work, chosen: Chosen) -> Circumstances:
     view = await call.services.live.view(work.options.interval)
-    warm = call.services.warm.find(conversation(call, work.body, _history(call, work)))
+    warm = call.services.warm.find(conversation(call, work.body, history_of(call, work.sent)))
     return Circumstances(
         needs=read_needs(call.protocol, work.sent),
         tokens=chosen.tokens,
@@ -143,11 +142,9 @@ def remember(call: Call, work: Work) -> None:
     """Note which route has just read the conversation."""
     if call.candidate is not None and call.error is None:
         route = (call.candidate.route.provider, call.candidate.model.slug)
-        call.services.warm.remember(conversation(call, work.body, _history(call, work)), route, call.usage.input_total)
-
-
-def _history(call: Call, work: Work) -> Any:
-    return work.sent.get("input" if call.protocol == "responses" else "messages")
+        call.services.warm.remember(
+            conversation(call, work.body, history_of(call, work.sent)), route, call.usage.input_total
+        )
 
 
 def _joined(decisions: list[Decision]) -> Decision:
